@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from netc.cli.texts import Text, upgraded_text
+from netc.cli.texts import UpgradedText, upgraded_text
 from netc.diagnostics import Diagnostic, NetcError, render
 from netc.frontend import build
 from netc.schema.bind import bind
@@ -105,7 +105,7 @@ def outcomes(corpus: Path, row: Row) -> Iterator[Outcome]:
         yield from (_built(row, text, phase) for phase in PHASES)
 
 
-def _built(row: Row, text: Text, phase: str) -> Outcome:
+def _built(row: Row, text: UpgradedText, phase: str) -> Outcome:
     if text.kind != "net":
         return Outcome(row, phase, True, ())
     try:

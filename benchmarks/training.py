@@ -34,7 +34,7 @@ from benchmarks.machine import describe
 from benchmarks.nets import folder_of
 from benchmarks.seeded import seeded_weights
 from benchmarks.training_nets import BATCHES, training_text
-from netc.ops.update_rules import Rule
+from netc.ops.update_rules import UpdateRule
 from netc.report.training import training_memory
 from netc.solver.solver import Solver
 from netc.train.step import Updating
@@ -140,7 +140,7 @@ def _agree(losses: Mapping[str, float]) -> bool:
 
 def _memory(graph: Any) -> dict[str, float]:
     """Bytes of an iteration, and what they are to the floor and to Caffe's."""
-    used = training_memory(graph, Updating(Rule("SGD", momentum=MOMENTUM)))
+    used = training_memory(graph, Updating(UpdateRule("SGD", momentum=MOMENTUM)))
     assert used.planned is not None and used.floor and used.total is not None
     return {
         "planned_bytes": used.planned,

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from netc.backends.base import Executable, Options, Report
+from netc.backends.base import Executable, ExecutableReport, Options
 from netc.backends.registry import backend
-from netc.backends.state import State, StatefulExecutable
+from netc.backends.state import RunState, StatefulExecutable
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
 from netc.feeding import Feeding, graph_for, input_shapes
@@ -67,7 +67,7 @@ class CompiledNet:
         if stateful:
             graph = with_variables(graph, carry_state(graph).parameters)
         self.graph = self.variables.bind(graph)
-        self._state = State(self._variable, self._write) if stateful else None
+        self._state = RunState(self._variable, self._write) if stateful else None
         self.backend = backend_name
         self.options = replace(options, variables=self.variables)
         self.diagnostics = diagnostics
@@ -302,7 +302,7 @@ class CompiledNet:
             ask_for_blobs(graph)
         return self._backend.prepare(graph, self.options)
 
-    def report(self) -> Report:
+    def report(self) -> ExecutableReport:
         """The backend's report as plain values: steps, and memory in bytes, for ``inputs``."""
         return {"net": self.name, **self.executable(input_shapes(self.graph)).report()}
 

@@ -32,7 +32,7 @@ from netc.ir.types import Shape
 from netc.ir.verify import verify
 from netc.layer_arrays import parameter_bytes
 from netc.lower import rules
-from netc.lower.before import State, wanted_part
+from netc.lower.before import LayerChoice, wanted_part
 from netc.lower.files import with_files
 from netc.memory import Budget, budget_of, size_of, using
 from netc.ops.catalog import CATALOG, LAYERS
@@ -111,7 +111,7 @@ def compile(
     computed = in_precision(precision, weights, optimize)
     own, budget = backend_options(backend, *computed, graph=graph, tune=tune), budget_of(max_memory)
     options = Options(chosen(optimize), optimize in _EXACT, threads, own, progress, memory=budget)
-    state: State = {"phase": phase, "level": level, "stages": arguments.names(stages, "stages")}
+    state = LayerChoice(phase=phase, level=level, stages=arguments.names(stages, "stages"))
     shapes, seed = arguments.shapes(inputs), arguments.number(seed, "seed")
     with using(budget):
         message = read_net(net, text=text, define=define, schema=schema).message
@@ -154,11 +154,11 @@ def in_precision(
     raise NetcError(Diagnostic("unsupported-option", message, help=help))
 
 
-def _reader(message: Message, state: State, net: Text | None, seed: int) -> DataReader:
+def _reader(message: Message, state: LayerChoice, net: Text | None, seed: int) -> DataReader:
     """What a net's data layers read; loaded here, since most nets have no use for it."""
     from netc.sources.reader import data_reader
 
-    own = rules.State(state["phase"], state["level"], tuple(state["stages"]))
+    own = rules.NetState(state["phase"], state["level"], tuple(state["stages"]))
     return data_reader(message, own, folder_of(net), seed)
 
 
@@ -175,7 +175,7 @@ def _made(graph: Graph, net: Text | None, variables: bool, outside: bool) -> Gra
     return with_variables(found) if variables else found
 
 
-class Loaded(NamedTuple):
+class LoadedNet(NamedTuple):
     """A graph with its weights; ``unneeded`` are the text's inputs that no wanted output reads."""
 
     graph: Graph
@@ -185,14 +185,14 @@ class Loaded(NamedTuple):
 
 def load(
     message: Message,
-    state: State,
+    state: LayerChoice,
     shapes: Mapping[str, Shape],
     outputs: str | Sequence[str],
     weights: Weights,
     missing: str,
     seed: int,
     layers: Mapping[str, ErasedOp] = LAYERS,
-) -> Loaded:
+) -> LoadedNet:
     """NetParameter -> the graph that computes ``outputs``, with weights; arguments as in `compile`.
 
     Raises:
@@ -212,4 +212,4 @@ def load(
     for diagnostic in seen:
         warnings.warn(render(diagnostic), NetcWarning, stacklevel=3)
     told = (*found, *seen)
-    return Loaded(graph, told, part.unneeded(graph))
+    return LoadedNet(graph, told, part.unneeded(graph))

@@ -158,7 +158,7 @@ def _room(size: Sequence[int], crop: tuple[int, int]) -> tuple[int, int]:
     return room
 
 
-class Placement(NamedTuple):
+class CropPlacement(NamedTuple):
     """The rectangle of a picture that the net's input covers, in the picture's pixels."""
 
     left: float
@@ -167,12 +167,12 @@ class Placement(NamedTuple):
     height: float
 
 
-def placement(size: tuple[int, int], how: Preprocessing) -> Placement:
+def placement(size: tuple[int, int], how: Preprocessing) -> CropPlacement:
     """The rectangle that the centre crop covers in a picture of ``size`` (height, width)."""
     height, width = resized_size(size, how)
     top, left = (side // 2 for side in _room((height, width), how.size))
     down, right = size[0] / height, size[1] / width
-    return Placement(left * right, top * down, how.size[1] * right, how.size[0] * down)
+    return CropPlacement(left * right, top * down, how.size[1] * right, how.size[0] * down)
 
 
 # Mean

@@ -107,16 +107,16 @@ def test_names_that_come_back_in_a_deferred_change() -> None:
 
 
 def test_lints_of_a_layer_with_many_tops(monkeypatch: pytest.MonkeyPatch) -> None:
-    from netc.analysis.lint.rule import Subject
+    from netc.analysis.lint.rule import LintedNet
 
     asked: list[str] = []
-    readers = Subject.readers
+    readers = LintedNet.readers
 
-    def counting(subject: Subject, value: str) -> Any:
+    def counting(subject: LintedNet, value: str) -> Any:
         asked.append(value)
         return readers(subject, value)
 
-    monkeypatch.setattr(Subject, "readers", counting)
+    monkeypatch.setattr(LintedNet, "readers", counting)
     counts = []
     for number in (200, 400):
         asked.clear()

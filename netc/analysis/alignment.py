@@ -27,23 +27,23 @@ if TYPE_CHECKING:
     from netc.ops.cropping import CropParams
 
 
-class Line(NamedTuple):
+class AffineMap(NamedTuple):
     """The affine map from a coordinate p of one blob to ``scale * p + shift`` of another."""
 
     scale: Fraction = Fraction(1)
     shift: Fraction = Fraction(0)
 
-    def then(self, other: Line) -> Line:
+    def then(self, other: AffineMap) -> AffineMap:
         """The composition: this map, then ``other``."""
-        return Line(self.scale * other.scale, self.shift * other.scale + other.shift)
+        return AffineMap(self.scale * other.scale, self.shift * other.scale + other.shift)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CoordinateMap:
     """The map from the coordinates of value ``root`` to a value's own, for each spatial axis."""
 
     root: str
-    axes: tuple[Line, ...]
+    axes: tuple[AffineMap, ...]
 
 
 class Aligned(NamedTuple):
@@ -66,25 +66,25 @@ def align_crops(graph: Graph, messages: Mapping[str, Message]) -> Aligned:
     """
     if not any(has_role(node.op, Role.CROP) for node in graph.nodes):
         return Aligned(graph, ())
-    walk = _Walk(graph, messages)
+    walk = _AlignmentWalk(graph, messages)
     nodes = tuple(map(walk.visit, graph.nodes))
     return Aligned(graph.replace(nodes=nodes), tuple(walk.found))
 
 
-class _Walk:
+class _AlignmentWalk:
     """One walk along the nodes; ``places`` has every value met."""
 
     def __init__(self, graph: Graph, messages: Mapping[str, Message]) -> None:
         self.graph, self.messages = graph, messages
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, CoordinateMap] = {}
         self.found: list[Diagnostic] = []
 
-    def place(self, value: str) -> Place:
+    def place(self, value: str) -> CoordinateMap:
         """A value's place; of one that no map leads to, itself."""
         known = self.places.get(value)
         if known is None:
             axes = len((self.graph.values[value].shape or ())[2:])
-            known = self.places[value] = Place(value, (Line(),) * axes)
+            known = self.places[value] = CoordinateMap(value, (AffineMap(),) * axes)
         return known
 
     def visit(self, node: Node) -> Node:
@@ -107,7 +107,9 @@ class _Walk:
         steps = _steps(window, axes)
         if steps is not None and len(place.axes) == axes:
             lines = zip(place.axes, steps, strict=True)
-            self.places[value] = Place(place.root, tuple(line.then(step) for line, step in lines))
+            self.places[value] = CoordinateMap(
+                place.root, tuple(line.then(step) for line, step in lines)
+            )
 
     def _crop(self, node: Node, inputs: Sequence[Shape]) -> Node:
         params: CropParams = node.params
@@ -163,23 +165,23 @@ class _Walk:
             yield Note(f"bottom `{value.blob}` comes from here", value.span)
 
 
-def _steps(window: Window, axes: int) -> tuple[Line, ...] | None:
+def _steps(window: Window, axes: int) -> tuple[AffineMap, ...] | None:
     """A window's map from its bottom's coordinates to its top's, an axis each; None of none."""
     if window.whole:
         return None
     if not window.kernel:
-        return (Line(),) * axes
+        return (AffineMap(),) * axes
     if len(window.kernel) != axes:
         return None
     sizes = zip(window.kernel, window.stride, window.pad, window.dilation, strict=True)
     return tuple(_step(window.fractional, *size) for size in sizes)
 
 
-def _step(fractional: bool, kernel: int, stride: int, pad: int, dilation: int) -> Line:
+def _step(fractional: bool, kernel: int, stride: int, pad: int, dilation: int) -> AffineMap:
     middle = Fraction(dilation * (kernel - 1), 2)
     if fractional:
-        return Line(Fraction(stride), middle - pad)
-    return Line(Fraction(1, stride), (pad - middle) / stride)
+        return AffineMap(Fraction(stride), middle - pad)
+    return AffineMap(Fraction(1, stride), (pad - middle) / stride)
 
 
 def _written(offset: Sequence[int]) -> str:

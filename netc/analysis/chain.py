@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netc.analysis.profile import Layer
+from netc.analysis.profile import LayerProfile
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class LayerChain:
     """Consecutive layers that are drawn as one box, named after the first."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerProfile, ...]
 
     @property
-    def head(self) -> Layer:
+    def head(self) -> LayerProfile:
         """The first layer, whose work the others finish."""
         return self.layers[0]
 

@@ -14,12 +14,12 @@ from netc.analysis.receptive import ReceptiveField, receptive_fields
 from netc.diagnostics import Span
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
-from netc.lower.blobs import Names
+from netc.lower.blobs import NamePool
 from netc.schema.message import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class LayerProfile:
     """One layer of a net in a NetState.
 
     Args:
@@ -48,7 +48,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Profile:
+class NetProfile:
     """A net's layers in order, its costs, and the receptive fields of its values.
 
     ``cost`` sums over the layers whose shapes are known; ``complete`` tells whether these are all.
@@ -56,7 +56,7 @@ class Profile:
     """
 
     graph: Graph
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerProfile, ...]
     cost: GraphCost
     source: str | None = None
     fields: dict[str, ReceptiveField] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Profile:
         found = self.graph.values.get(value)
         return found.shape if found else None
 
-    def bytes(self, layer: Layer) -> int | None:
+    def bytes(self, layer: LayerProfile) -> int | None:
         """Bytes of a layer's tops, 0 where it works in place; None where a shape is unknown."""
         shapes = [self.shape(name) for name in layer.outputs]
         if layer.in_place:
@@ -92,7 +92,7 @@ class Profile:
         return sum(self.bytes(layer) or 0 for layer in self.layers)
 
 
-def profile(graph: Graph, layers: Sequence[Message]) -> Profile:
+def profile(graph: Graph, layers: Sequence[Message]) -> NetProfile:
     """The profile of a net.
 
     Args:
@@ -108,7 +108,7 @@ def profile(graph: Graph, layers: Sequence[Message]) -> Profile:
         replace(layer, cost=costs.get(layer.name)) if layer.node else layer
         for layer in _layers(graph, layers)
     )
-    return Profile(graph, found, cost, source, fields)
+    return NetProfile(graph, found, cost, source, fields)
 
 
 def _source(graph: Graph) -> str | None:
@@ -138,13 +138,13 @@ def _own_shape_known(graph: Graph, parameter: str) -> bool:
     return found is not None and found.shape is not None
 
 
-def _layers(graph: Graph, messages: Sequence[Message]) -> Iterator[Layer]:
+def _layers(graph: Graph, messages: Sequence[Message]) -> Iterator[LayerProfile]:
     """Each layer of the text, matched with its node where it has one."""
     nodes = iter(graph.nodes)
     node = next(nodes, None)
     by_place = {value.span: name for name, value in graph.values.items()}
     current: dict[str, str] = {}
-    names = Names({node.name for node in graph.nodes})
+    names = NamePool({node.name for node in graph.nodes})
     for message in messages:
         if node is not None and _is_node_of(node, message):
             layer = _of_node(graph, node, message)
@@ -163,8 +163,8 @@ def _is_node_of(node: Node, message: Message) -> bool:
     )
 
 
-def _of_node(graph: Graph, node: Node, message: Message) -> Layer:
-    return Layer(
+def _of_node(graph: Graph, node: Node, message: Message) -> LayerProfile:
+    return LayerProfile(
         node.name,
         node.op,
         node.inputs,
@@ -184,7 +184,7 @@ def _rewrites(graph: Graph, node: Node) -> bool:
 
 def _without_node(
     graph: Graph, message: Message, by_place: dict[Span | None, str], current: dict[str, str]
-) -> Layer:
+) -> LayerProfile:
     """A source, or a layer that is not in the graph for a mistake in it."""
     places = (message.span_of("top", at) for at in range(len(message.get("top"))))
     outputs = tuple(by_place[place] for place in places if place and place in by_place)
@@ -192,4 +192,4 @@ def _without_node(
     inputs = tuple(current[blob] for blob in message.get("bottom") if blob in current)
     name, kind = message.get("name"), message.get("type")
     span = message.span_of("name") if message.has("name") else message.span
-    return Layer(name, kind, inputs, outputs, source=source, known=source, span=span)
+    return LayerProfile(name, kind, inputs, outputs, source=source, known=source, span=span)

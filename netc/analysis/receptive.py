@@ -25,7 +25,7 @@ from netc.ops.define import ErasedOp, Window
 MAX_PERIOD = 1024  # of a longer pattern every element is given what any sees
 
 
-class Run(NamedTuple):
+class Interval(NamedTuple):
     """Input elements from ``first`` to ``last``, both included; they may lie beyond the input."""
 
     first: int
@@ -41,7 +41,7 @@ class AxisField:
     element 0 moved by ``step``. A step of 0 stands for a value whose elements all have one field.
     """
 
-    runs: tuple[Run | None, ...]
+    runs: tuple[Interval | None, ...]
     step: int
 
     @property
@@ -65,11 +65,13 @@ class AxisField:
         run = self.run(0)
         return -run.first if run else 0
 
-    def run(self, element: int) -> Run | None:
+    def run(self, element: int) -> Interval | None:
         """The input elements that an element depends on; None for none."""
         turns, phase = divmod(element, self.period)
         run = self.runs[phase]
-        return Run(run.first + turns * self.step, run.last + turns * self.step) if run else None
+        return (
+            Interval(run.first + turns * self.step, run.last + turns * self.step) if run else None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class ReceptiveField:
         return tuple(axis.padding for axis in self.axes)
 
 
-_ITSELF = AxisField((Run(0, 0),), 1)
+_ITSELF = AxisField((Interval(0, 0),), 1)
 
 
 def receptive_fields(
@@ -202,7 +204,7 @@ def _slid(axis: AxisField, kernel: int, stride: int, pad: int, dilation: int) ->
     around = min(kernel, axis.period // gcd(axis.period, dilation))
     ends = (*range(around), *range(max(around, kernel - around), kernel))
 
-    def run(element: int) -> Run | None:
+    def run(element: int) -> Interval | None:
         at = element * stride - pad
         return _hull(axis.run(at + tap * dilation) for tap in ends)
 
@@ -216,7 +218,7 @@ def _deconvolved(
     between = gcd(stride, dilation)
     cycle = stride // between  # taps from one that meets an element to the next
 
-    def run(element: int) -> Run | None:
+    def run(element: int) -> Interval | None:
         at = element + pad
         if at % between:
             return None
@@ -236,15 +238,15 @@ def _axis_union(one: AxisField, other: AxisField) -> AxisField | None:
     return _pattern(period, step, lambda element: _hull((one.run(element), other.run(element))))
 
 
-def _hull(runs: Iterable[Run | None]) -> Run | None:
+def _hull(runs: Iterable[Interval | None]) -> Interval | None:
     """The shortest run that has them all; None of none."""
     seen = [run for run in runs if run is not None]
     if not seen:
         return None
-    return Run(min(run.first for run in seen), max(run.last for run in seen))
+    return Interval(min(run.first for run in seen), max(run.last for run in seen))
 
 
-def _pattern(period: int, step: int, run: Callable[[int], Run | None]) -> AxisField | None:
+def _pattern(period: int, step: int, run: Callable[[int], Interval | None]) -> AxisField | None:
     """The field whose elements see ``run``, in its shortest period."""
     if period > MAX_PERIOD:
         return None
@@ -253,7 +255,7 @@ def _pattern(period: int, step: int, run: Callable[[int], Run | None]) -> AxisFi
     return AxisField(runs[:shortest], step * shortest // period)
 
 
-def _repeats(runs: Sequence[Run | None], step: int, period: int) -> bool:
+def _repeats(runs: Sequence[Interval | None], step: int, period: int) -> bool:
     """True if a shorter period describes the runs too."""
     if len(runs) % period or step * period % len(runs):
         return False

@@ -13,17 +13,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from netc.analysis.chain import Chain
+from netc.analysis.chain import LayerChain
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 
 LARGE = 14  # chains; a larger block is more than a person takes in as one
 _TOWER = 3  # chains, at least
 
-Group = tuple[str, list[Chain]]
+Group = tuple[str, list[LayerChain]]
 
 
-def groups(block: Sequence[Chain]) -> list[Group]:
+def groups(block: Sequence[LayerChain]) -> list[Group]:
     """A block's chains in groups, each with its name; empty for a group that needs none."""
     towers = _towers(block)
     if towers:
@@ -37,7 +37,7 @@ def groups(block: Sequence[Chain]) -> list[Group]:
 # Towers
 
 
-def _towers(block: Sequence[Chain]) -> list[Group]:
+def _towers(block: Sequence[LayerChain]) -> list[Group]:
     """The block cut at its towers; nothing where they are not most of it."""
     runs = list(_runs(block))
     kinds = Counter(map(_types, runs))
@@ -53,10 +53,10 @@ def _towers(block: Sequence[Chain]) -> list[Group]:
     return found
 
 
-def _runs(block: Sequence[Chain]) -> Iterator[list[Chain]]:
+def _runs(block: Sequence[LayerChain]) -> Iterator[list[LayerChain]]:
     """Chains in rows: each reads the one before it and nothing else, and alone reads it."""
     readers = Counter(name for chain in block for name in chain.inputs)
-    run: list[Chain] = []
+    run: list[LayerChain] = []
     for chain in block:
         follows = run and chain.inputs == run[-1].outputs and readers[chain.inputs[0]] == 1
         if run and not follows:
@@ -67,14 +67,14 @@ def _runs(block: Sequence[Chain]) -> Iterator[list[Chain]]:
         yield run
 
 
-def _types(run: Sequence[Chain]) -> tuple[tuple[str, ...], ...]:
+def _types(run: Sequence[LayerChain]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(layer.type for layer in chain.layers) for chain in run)
 
 
 # Names
 
 
-def _by_names(block: Sequence[Chain]) -> list[Group]:
+def _by_names(block: Sequence[LayerChain]) -> list[Group]:
     """Neighbours whose names have the first word in common, with a pooling of their number."""
     found: list[Group] = []
     before = ""
@@ -89,12 +89,12 @@ def _by_names(block: Sequence[Chain]) -> list[Group]:
     return found
 
 
-def _stem(chain: Chain) -> str:
+def _stem(chain: LayerChain) -> str:
     """A name's first word: ``conv4`` of ``conv4_3_norm_mbox_loc``."""
     return re.split(r"[/_.\- ]", chain.head.name.lstrip("/_.- "), maxsplit=1)[0]
 
 
-def _joins(chain: Chain, stem: str, before: str) -> bool:
+def _joins(chain: LayerChain, stem: str, before: str) -> bool:
     """True if a pooling or normalisation finishes the group before it: ``pool1`` of ``conv1``."""
     numbers = [re.search(r"[0-9]+\Z", text) for text in (stem, before)]
     ours, theirs = (found[0] if found else "" for found in numbers)

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from netc.analysis.chain import Chain
-from netc.analysis.profile import Layer, Profile
+from netc.analysis.chain import LayerChain
+from netc.analysis.profile import LayerProfile, NetProfile
 from netc.analysis.regions import common_name, groups
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
@@ -22,7 +22,7 @@ MAX_DEPTH = 12  # of modules in modules; more slashes in a name are part of it
 
 
 @dataclass(frozen=True, slots=True)
-class Module:
+class ModuleGroup:
     """Chains and modules under one name.
 
     Args:
@@ -33,14 +33,14 @@ class Module:
 
     name: str
     path: str
-    parts: tuple[Chain | Module, ...]
+    parts: tuple[LayerChain | ModuleGroup, ...]
 
-    def chains(self) -> Iterator[Chain]:
+    def chains(self) -> Iterator[LayerChain]:
         """All chains in it, in the net's order."""
         for part in self.parts:
-            yield from part.chains() if isinstance(part, Module) else (part,)
+            yield from part.chains() if isinstance(part, ModuleGroup) else (part,)
 
-    def layers(self) -> Iterator[Layer]:
+    def layers(self) -> Iterator[LayerProfile]:
         """All layers in it, in the net's order."""
         for chain in self.chains():
             yield from chain.layers
@@ -54,22 +54,22 @@ def own_name(name: str, path: str) -> str:
     return rest.lstrip("/_-.") or name if rest[:1] in tuple("/_-.") else name
 
 
-def structure(profile: Profile) -> Module:
+def structure(profile: NetProfile) -> ModuleGroup:
     """The net as a tree of modules; the root's name is empty."""
     chains = chains_of(profile)
     root = _scoped(chains, 0, "")
-    if any(isinstance(part, Module) for part in root.parts):
+    if any(isinstance(part, ModuleGroup) for part in root.parts):
         return root
-    return Module("", "", tuple(_blocks(chains, profile.source)))
+    return ModuleGroup("", "", tuple(_blocks(chains, profile.source)))
 
 
 # Chains
 
 
-def chains_of(profile: Profile) -> tuple[Chain, ...]:
+def chains_of(profile: NetProfile) -> tuple[LayerChain, ...]:
     """The layers in chains, in the order of the chains' first layers."""
     readers = _reader_counts(profile.layers)
-    chains: list[list[Layer]] = []
+    chains: list[list[LayerProfile]] = []
     ends: dict[str, int] = {}
     for layer in profile.layers:
         at = ends.get(layer.inputs[0]) if _finishes(layer, readers) else None
@@ -81,10 +81,10 @@ def chains_of(profile: Profile) -> tuple[Chain, ...]:
         chains[at].append(layer)
         if len(layer.outputs) == 1 and not layer.source:
             ends[layer.outputs[0]] = at
-    return tuple(Chain(tuple(layers)) for layers in chains)
+    return tuple(LayerChain(tuple(layers)) for layers in chains)
 
 
-def _reader_counts(layers: Sequence[Layer]) -> Mapping[str, int]:
+def _reader_counts(layers: Sequence[LayerProfile]) -> Mapping[str, int]:
     counts: dict[str, int] = {}
     for layer in layers:
         for name in layer.inputs:
@@ -92,7 +92,7 @@ def _reader_counts(layers: Sequence[Layer]) -> Mapping[str, int]:
     return counts
 
 
-def _finishes(layer: Layer, readers: Mapping[str, int]) -> bool:
+def _finishes(layer: LayerProfile, readers: Mapping[str, int]) -> bool:
     """True if a layer alone reads its one input and is no work of its own."""
     if len(layer.inputs) != 1 or len(layer.outputs) != 1 or readers[layer.inputs[0]] != 1:
         return False
@@ -102,9 +102,9 @@ def _finishes(layer: Layer, readers: Mapping[str, int]) -> bool:
 # Modules by name
 
 
-def _scoped(chains: Sequence[Chain], depth: int, path: str) -> Module:
+def _scoped(chains: Sequence[LayerChain], depth: int, path: str) -> ModuleGroup:
     """Neighbouring chains whose heads' names agree so far make a module where they are several."""
-    parts: list[Chain | Module] = []
+    parts: list[LayerChain | ModuleGroup] = []
     taken: dict[str, int] = {}
     for scope, group in groupby(chains, key=lambda chain: _scope(chain, depth)):
         members = list(group)
@@ -112,11 +112,11 @@ def _scoped(chains: Sequence[Chain], depth: int, path: str) -> Module:
             parts += members
             continue
         inner = _scoped(members, depth + 1, _unique(f"{path}{scope}/", taken))
-        parts.append(Module(scope, inner.path[:-1], inner.parts))
-    return Module("", path, tuple(parts))
+        parts.append(ModuleGroup(scope, inner.path[:-1], inner.parts))
+    return ModuleGroup("", path, tuple(parts))
 
 
-def _scope(chain: Chain, depth: int) -> str | None:
+def _scope(chain: LayerChain, depth: int) -> str | None:
     scopes = chain.head.name.split("/", MAX_DEPTH)[:-1]
     return scopes[depth] if depth < len(scopes) and not chain.head.source else None
 
@@ -130,10 +130,10 @@ def _unique(path: str, taken: dict[str, int]) -> str:
 # Modules by shape
 
 
-def _blocks(chains: Sequence[Chain], source: str | None) -> Iterator[Chain | Module]:
+def _blocks(chains: Sequence[LayerChain], source: str | None) -> Iterator[LayerChain | ModuleGroup]:
     """Chains between two places where one value alone goes on make a module."""
     taken: dict[str, int] = {}
-    block: list[Chain] = []
+    block: list[LayerChain] = []
     for chain, narrow in zip(chains, _narrow(chains, source), strict=True):
         block.append(chain)
         if narrow:
@@ -142,16 +142,16 @@ def _blocks(chains: Sequence[Chain], source: str | None) -> Iterator[Chain | Mod
     yield from _block(block, taken)
 
 
-def _block(block: list[Chain], taken: dict[str, int]) -> Iterator[Chain | Module]:
+def _block(block: list[LayerChain], taken: dict[str, int]) -> Iterator[LayerChain | ModuleGroup]:
     for name, chains in groups(block):
         if len(chains) < 2:
             yield from chains
             continue
         name = name or common_name([chain.head.name for chain in chains])
-        yield Module(name, _unique(f"{name}/", taken)[:-1], tuple(chains))
+        yield ModuleGroup(name, _unique(f"{name}/", taken)[:-1], tuple(chains))
 
 
-def _narrow(chains: Sequence[Chain], source: str | None) -> list[bool]:
+def _narrow(chains: Sequence[LayerChain], source: str | None) -> list[bool]:
     """Of each place after a chain, whether one value alone is still needed there.
 
     What data layers bring besides the ``source`` (labels) may go past; a value that is never read

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from netc.aot import example
-from netc.aot.library import Library, identifier, library_of
+from netc.aot.library import PlannedLibrary, identifier, library_of
 from netc.aot.objects import Progress, kernel_objects
-from netc.aot.page import Picture, page
+from netc.aot.page import PagePicture, page
 from netc.aot.source import Weights, header, source, weights_file
 from netc.aot.targets import target_of
 from netc.aot.toolchain import Toolchain, run, toolchain_for
 from netc.backends.base import Options
 from netc.backends.cpu.backend import build_program
-from netc.backends.cpu.emit.table import tells_its_rows
+from netc.backends.cpu.emit.table import reports_rows
 from netc.backends.cpu.precision import warn_if_slow
 from netc.backends.registry import backend_options
 from netc.backends.variables import Variables
@@ -59,15 +59,15 @@ class Choices(NamedTuple):
     layers: Mapping[str, Int8] | None = None
 
 
-class Made(NamedTuple):
+class BuiltLibrary(NamedTuple):
     """What was built: the planned library, the toolchain's name, and kind of file -> path."""
 
-    library: Library
+    library: PlannedLibrary
     toolchain: str
     files: Mapping[str, Path]
 
 
-def plan_library(graph: Graph, choices: Choices) -> Library:
+def plan_library(graph: Graph, choices: Choices) -> PlannedLibrary:
     """Plan a library for a graph with shapes and arrays; nothing is compiled or written.
 
     Raises:
@@ -89,7 +89,7 @@ def plan_library(graph: Graph, choices: Choices) -> Library:
 
 def _check_sizes(graph: Graph) -> None:
     """Refuse what a library of fixed shapes cannot do."""
-    _, rest = split(graph, bounded_rows(graph, tells_its_rows))
+    _, rest = split(graph, bounded_rows(graph, reports_rows))
     if rest is not None:
         faults = [
             Diagnostic(
@@ -112,8 +112,8 @@ def build(
     out: Path,
     choices: Choices,
     progress: Progress | None = None,
-    picture: Picture | None = None,
-) -> Made:
+    picture: PagePicture | None = None,
+) -> BuiltLibrary:
     """Write the library, its header, weights, example and build files into a folder.
 
     Args:
@@ -160,7 +160,7 @@ def build(
         for name, path in written.items():
             with replacing(path) as new:
                 new.write_bytes((work / name).read_bytes())
-    return Made(library, tools.name, written)
+    return BuiltLibrary(library, tools.name, written)
 
 
 def _silent(done: int, total: int, name: str) -> None:
@@ -168,7 +168,7 @@ def _silent(done: int, total: int, name: str) -> None:
 
 
 def _compiled(
-    library: Library, work: Path, kernels: Sequence[Path], tools: Toolchain, kind: Weights
+    library: PlannedLibrary, work: Path, kernels: Sequence[Path], tools: Toolchain, kind: Weights
 ) -> list[str]:
     """Compile, archive and link in a folder; names of the files made."""
     name, made = library.name, []
@@ -206,7 +206,9 @@ def _incbin(name: str) -> str:
 """
 
 
-def _module(library: Library, work: Path, objects: Sequence[str], tools: Toolchain) -> list[str]:
+def _module(
+    library: PlannedLibrary, work: Path, objects: Sequence[str], tools: Toolchain
+) -> list[str]:
     """A WebAssembly module that exports the interface and memory for the caller's arrays."""
     exported = [f"{library.name}_{word}" for word in ("create", "run", "destroy", "last_error")]
     flags = [f"-Wl,--export={name}" for name in (*exported, "malloc", "free")]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from netc.aot.library import Blob, Library
+from netc.aot.library import LibraryBlob, PlannedLibrary
 
 
-def program(library: Library, *, embedded: bool) -> str:
+def program(library: PlannedLibrary, *, embedded: bool) -> str:
     """The text of a C program that reads the inputs from stdin and writes the outputs to stdout.
 
     Arrays are float32 in the machine's byte order, one after the other. ``embedded`` says whether
@@ -65,7 +65,7 @@ def _moved(name: str, function: str, stream: str, what: str) -> str:
     )
 
 
-def _written(blob: Blob, constant: str) -> str:
+def _written(blob: LibraryBlob, constant: str) -> str:
     """An output's elements written; of rows that were chosen only those."""
     if blob.chosen is None:
         return _moved(blob.name, "fwrite", "stdout", "writing")
@@ -76,7 +76,7 @@ def _written(blob: Blob, constant: str) -> str:
     )
 
 
-def cmake(library: Library) -> str:
+def cmake(library: PlannedLibrary) -> str:
     """The text of a CMakeLists.txt with the library as an imported target, and the example."""
     name = library.name
     threads = "find_package(Threads REQUIRED)\n" if library.threads else ""

@@ -25,10 +25,10 @@ from typing import NamedTuple
 import numpy as np
 
 from netc.aot.targets import Target
-from netc.backends.cpu.backend import Built
+from netc.backends.cpu.backend import BuiltProgram
 from netc.backends.cpu.jit import KernelSpec
 from netc.backends.cpu.program import Argument, Constant, Program, PythonStep, Step
-from netc.backends.cpu.status import status_index, telling_nodes, tells_faults
+from netc.backends.cpu.status import reports_faults, status_index, status_nodes
 from netc.backends.shared.derived import Derived
 from netc.backends.shared.views import Arena, Buffer, External, Workspace
 from netc.diagnostics import Diagnostic, NetcError
@@ -42,20 +42,20 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 FLOAT = 4
 
 
-class Chosen(NamedTuple):
+class RowsStatus(NamedTuple):
     """The status word that a run writes an output's number of rows to, and the axis of the rows."""
 
     status: int
     axis: int
 
 
-class Blob(NamedTuple):
+class LibraryBlob(NamedTuple):
     """An input or output: its net's and its C name, its (largest) shape, where rows are counted."""
 
     blob: str
     name: str
     shape: Shape
-    chosen: Chosen | None = None
+    chosen: RowsStatus | None = None
 
     @property
     def elements(self) -> int:
@@ -69,7 +69,7 @@ class Blob(NamedTuple):
         return count(self.shape[self.chosen.axis + 1 :])
 
 
-class Row(NamedTuple):
+class StepEntry(NamedTuple):
     """A step: its kernel, its first argument's index, its units of work, their smallest chunk."""
 
     kernel: KernelSpec
@@ -79,7 +79,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Library:
+class PlannedLibrary:
     """A planned net for a target; all sizes are in bytes.
 
     Args:
@@ -102,9 +102,9 @@ class Library:
     name: str
     net: str
     target: Target
-    inputs: tuple[Blob, ...]
-    outputs: tuple[Blob, ...]
-    rows: tuple[Row, ...]
+    inputs: tuple[LibraryBlob, ...]
+    outputs: tuple[LibraryBlob, ...]
+    rows: tuple[StepEntry, ...]
     arguments: tuple[tuple[int, int], ...]
     arena: int
     workspace: int
@@ -125,7 +125,7 @@ class Library:
         return hashlib.sha256(self.weights).hexdigest()[:16]
 
 
-def library_of(built: Built, target: Target, name: str, *, threads: bool) -> Library:
+def library_of(built: BuiltProgram, target: Target, name: str, *, threads: bool) -> PlannedLibrary:
     """Convert a CPU program to a library's tables.
 
     Raises:
@@ -137,14 +137,14 @@ def library_of(built: Built, target: Target, name: str, *, threads: bool) -> Lib
     arguments: list[tuple[int, int]] = []
     rows = []
     for step in steps:
-        rows.append(Row(step.kernel, len(arguments), step.units, step.grain))
+        rows.append(StepEntry(step.kernel, len(arguments), step.units, step.grain))
         arguments += [_argument(program, given, weights) for given in step.args]
     arguments = _with_status(arguments, status_index(graph))
-    telling = telling_nodes(graph)
+    telling = status_nodes(graph)
     number = {node.name: k for k, node in enumerate(telling)}
-    chosen = {v: Chosen(number[r.maker], r.axis) for v, r in built.rows.items()}
+    chosen = {v: RowsStatus(number[r.maker], r.axis) for v, r in built.rows.items()}
     taken: set[str] = set()
-    return Library(
+    return PlannedLibrary(
         name,
         graph.name,
         target,
@@ -158,7 +158,7 @@ def library_of(built: Built, target: Target, name: str, *, threads: bool) -> Lib
         bytes(weights.memory),
         threads,
         tuple(number),
-        {number[n.name]: _fault(n) for n in telling if tells_faults(n)},
+        {number[n.name]: _fault(n) for n in telling if reports_faults(n)},
     )
 
 
@@ -256,8 +256,8 @@ def _blobs(
     graph: Graph,
     values: Sequence[str],
     taken: set[str],
-    chosen: Mapping[str, Chosen] = MappingProxyType({}),
-) -> Iterator[Blob]:
+    chosen: Mapping[str, RowsStatus] = MappingProxyType({}),
+) -> Iterator[LibraryBlob]:
     """Inputs or outputs with C names of their own."""
     for value in values:
         blob = graph.values[value].blob if value in graph.inputs else value
@@ -266,4 +266,4 @@ def _blobs(
         while name in taken or (value in chosen and f"{name}_rows" in taken):
             name += "_"
         taken.update((name, f"{name}_rows") if value in chosen else (name,))
-        yield Blob(blob, name, graph.shape(value), chosen.get(value))
+        yield LibraryBlob(blob, name, graph.shape(value), chosen.get(value))

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netc.aot.library import Library
+from netc.aot.library import PlannedLibrary
 from netc.diagnostics import Diagnostic, NetcError
 from netc.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PagePicture:
     """The page's preprocessing and labels.
 
     Args:
@@ -31,7 +31,7 @@ class Picture:
     labels: Sequence[str] = ()
 
 
-def page(library: Library, module: bytes, weights: bytes, picture: Picture) -> str:
+def page(library: PlannedLibrary, module: bytes, weights: bytes, picture: PagePicture) -> str:
     """The page's HTML, with the WebAssembly module and the weights file embedded.
 
     Raises:

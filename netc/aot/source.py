@@ -15,8 +15,8 @@ from netc.aot.library import (
     STATUS,
     WEIGHTS,
     WORKSPACE,
-    Blob,
-    Library,
+    LibraryBlob,
+    PlannedLibrary,
 )
 from netc.backends.cpu.instructions import feature_for
 from netc.backends.cpu.jit import KernelSpec
@@ -28,7 +28,7 @@ Weights = Literal["embed", "file", "memory"]
 """Where an instance's weights are: in the library, in a file, or in memory of the caller's."""
 
 
-def header(library: Library, *, kind: Weights) -> str:
+def header(library: PlannedLibrary, *, kind: Weights) -> str:
     """The text of the C header, ``NAME.h``; ``kind`` says where an instance's weights are."""
     name, upper = library.name, library.name.upper()
     weights = _CREATE_COMMENT[kind] + _REST_OF_COMMENT + f"NAME_net *NAME_create({_FROM[kind]});"
@@ -91,7 +91,7 @@ def _comment(text: str) -> str:
     return printable(text).replace("*/", "* /").replace("\\", "/")
 
 
-def _sizes(library: Library) -> Iterator[str]:
+def _sizes(library: PlannedLibrary) -> Iterator[str]:
     upper = library.name.upper()
     for kind, blobs in (("input", library.inputs), ("output", library.outputs)):
         for blob in blobs:
@@ -107,7 +107,7 @@ def _sizes(library: Library) -> Iterator[str]:
                 yield f"#define {upper}_{blob.name.upper()}_ROW_FLOATS {blob.row}"
 
 
-def _parameters(library: Library) -> str:
+def _parameters(library: PlannedLibrary) -> str:
     inputs = [f"const float *{blob.name}" for blob in library.inputs]
     outputs = []
     for blob in library.outputs:
@@ -117,7 +117,7 @@ def _parameters(library: Library) -> str:
     return ", ".join([*inputs, *outputs])
 
 
-def _about_rows(library: Library) -> str:
+def _about_rows(library: PlannedLibrary) -> str:
     if all(blob.chosen is None for blob in library.outputs):
         return ""
     return """
@@ -126,11 +126,11 @@ def _about_rows(library: Library) -> str:
  * `rows` times ..._ROW_FLOATS are the result. Where the number is put may be NULL."""
 
 
-def _or_wrong(library: Library) -> str:
+def _or_wrong(library: PlannedLibrary) -> str:
     return f", or {' or '.join(sorted(set(library.faults.values())))}" if library.faults else ""
 
 
-def source(library: Library, symbols: Symbols, *, kind: Weights) -> str:
+def source(library: PlannedLibrary, symbols: Symbols, *, kind: Weights) -> str:
     """The text of the C source; ``symbols`` has the name of each kernel's function."""
     parts = [
         f'#include "{library.name}.h"',
@@ -162,7 +162,7 @@ _INCLUDES = """\
 """
 
 
-def _declarations(library: Library, symbols: Symbols) -> str:
+def _declarations(library: PlannedLibrary, symbols: Symbols) -> str:
     """A kernel takes places for a result and an error, which it leaves alone, and four numbers."""
     lines = [
         "/* (result, error, arguments, first unit, last unit, scratch memory) */",
@@ -172,7 +172,7 @@ def _declarations(library: Library, symbols: Symbols) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tables(library: Library, symbols: Symbols) -> str:
+def _tables(library: PlannedLibrary, symbols: Symbols) -> str:
     rows = (
         f"    {{{symbols[row.kernel]}, {row.arguments}, {row.units}, {row.grain}}},"
         for row in library.rows
@@ -230,7 +230,7 @@ def _filled(items: Iterable[str]) -> str:
     return "\n".join(wrap(" ".join(items), 96, initial_indent="    ", subsequent_indent="    "))
 
 
-def _weights_part(library: Library, *, kind: Weights) -> str:
+def _weights_part(library: PlannedLibrary, *, kind: Weights) -> str:
     size = f"#define WEIGHTS_BYTES {len(library.weights)}u\n"
     if kind == "embed":
         return f"""{size}
@@ -249,7 +249,7 @@ static int fail(const char *format, const char *what);
 """
 
 
-def weights_file(library: Library) -> bytes:
+def weights_file(library: PlannedLibrary) -> bytes:
     """The bytes of the weights file that `NAME_create` reads: a 64-byte header, then the data."""
     head = f"netc weights 1 {library.hash}".encode()
     return head.ljust(ALIGNMENT, b"\0") + library.weights
@@ -276,7 +276,7 @@ _FEATURES = {
 }
 
 
-def _needs(library: Library) -> tuple[str, ...]:
+def _needs(library: PlannedLibrary) -> tuple[str, ...]:
     """The processor's features, by GCC's names, that the kernels have instructions of."""
     machine = library.target.machine
     if machine.family != "x86":
@@ -314,7 +314,7 @@ static int check_processor(void)
 """
 
 
-def _create(library: Library, *, kind: Weights) -> str:
+def _create(library: PlannedLibrary, *, kind: Weights) -> str:
     if kind == "embed":
         weights, more = "net->weights = (const char *)NAME_weights_begin;", "0"
     else:
@@ -335,8 +335,8 @@ def _create(library: Library, *, kind: Weights) -> str:
     )
 
 
-def _run(library: Library) -> str:
-    arrays: list[Blob] = [*library.inputs, *library.outputs]
+def _run(library: PlannedLibrary) -> str:
+    arrays: list[LibraryBlob] = [*library.inputs, *library.outputs]
     set_arrays = "\n".join(f"    net->arrays[{n}] = {blob.name};" for n, blob in enumerate(arrays))
     return f"""\
 int NAME_run(NAME_net *net, {_parameters(library)})
@@ -362,7 +362,7 @@ int NAME_run(NAME_net *net, {_parameters(library)})
 """
 
 
-def _told(library: Library) -> str:
+def _told(library: PlannedLibrary) -> str:
     """What a run tells besides its arrays: faults, and how many rows there are."""
     lines = []
     for number, wrong in library.faults.items():

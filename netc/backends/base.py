@@ -119,7 +119,7 @@ class Description(NamedTuple):
     lines: tuple[tuple[str, str], ...]
 
 
-class Report(TypedDict, total=False):
+class ExecutableReport(TypedDict, total=False):
     """What an executable is made of, as far as its backend has such things.
 
     Memory is in bytes, and steps and layers are named. ``arena_floor_bytes`` is the least that any
@@ -174,7 +174,7 @@ class Executable(Protocol):
     def graphs(self) -> tuple[Graph, ...]:
         """What it runs, after passes, as far as that is planned; steps have nodes' names."""
 
-    def report(self) -> Report:
+    def report(self) -> ExecutableReport:
         """What it is made of: backend, steps, memory in bytes."""
 
 

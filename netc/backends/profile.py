@@ -16,12 +16,12 @@ from typing import NamedTuple
 from netc.backends.base import Executable, StepTime
 from netc.ir.graph import Array
 
-_LEAST = 4  # runs, so that there is a middle
+_MIN_RUNS = 4  # runs, so that there is a middle
 _STEADY = 1.25  # how far apart the quartiles of the runs' times may be
 _APART = 0.1  # how far the rows may add up to something else than the median run
 
 
-class Profile(NamedTuple):
+class RunProfile(NamedTuple):
     """Times in seconds.
 
     Args:
@@ -68,7 +68,7 @@ class _Run(NamedTuple):
     steps: list[StepTime]
 
 
-def profile(executable: Executable, feeds: Mapping[str, Array], rounds: int) -> Profile:
+def profile(executable: Executable, feeds: Mapping[str, Array], rounds: int) -> RunProfile:
     """Run a net some times and tell what its steps took.
 
     Args:
@@ -80,7 +80,7 @@ def profile(executable: Executable, feeds: Mapping[str, Array], rounds: int) -> 
         NetcError: an op met values that it cannot take.
     """
     executable.run(feeds)
-    return summarized([_timed(executable, feeds) for _ in range(max(_LEAST, rounds))])
+    return summarized([_timed(executable, feeds) for _ in range(max(_MIN_RUNS, rounds))])
 
 
 def _timed(executable: Executable, feeds: Mapping[str, Array]) -> _Run:
@@ -89,7 +89,7 @@ def _timed(executable: Executable, feeds: Mapping[str, Array]) -> _Run:
     return _Run(time.perf_counter() - start, steps)
 
 
-def summarized(runs: Sequence[tuple[float, list[StepTime]]]) -> Profile:
+def summarized(runs: Sequence[tuple[float, list[StepTime]]]) -> RunProfile:
     """The profile of at least 4 runs, given as (seconds of it all, its steps)."""
     ordered = sorted((_Run(*run) for run in runs), key=lambda run: run.seconds)
     quarter = len(ordered) // 4
@@ -100,7 +100,7 @@ def summarized(runs: Sequence[tuple[float, list[StepTime]]]) -> Profile:
         spent[step.name] = spent.get(step.name, 0.0) + step.seconds / len(middle)
         compiled[step.name] = compiled.get(step.name, True) and step.compiled
     whole = statistics.fmean(run.seconds for run in middle)
-    return Profile(
+    return RunProfile(
         statistics.median(run.seconds for run in ordered),
         (middle[0].seconds, middle[-1].seconds),
         tuple(StepTime(name, compiled[name], seconds) for name, seconds in spent.items()),

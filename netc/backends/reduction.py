@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netc.backends.base import BackendOptions, Options, Report
+from netc.backends.base import BackendOptions, ExecutableReport, Options
 from netc.backends.cpu import jit
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph, Node
@@ -82,7 +82,7 @@ def number_of(node: Node) -> Number | None:
     return number
 
 
-def reduced_report(graph: Graph, applied: Sequence[Applied]) -> Report:
+def reduced_report(graph: Graph, applied: Sequence[Applied]) -> ExecutableReport:
     """What is computed in fewer bits, and what is not and why; empty if all is to be float32.
 
     Args:

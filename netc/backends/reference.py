@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from netc.backends.base import BackendOptions, Options, Report, StepTime
+from netc.backends.base import BackendOptions, ExecutableReport, Options, StepTime
 from netc.backends.reduction import check_reduced, passes_for, reduced_report
 from netc.backends.variables import Variables
 from netc.diagnostics import Diagnostic, NetcError
@@ -229,7 +229,7 @@ class ReferenceExecutable:
         """The graph."""
         return (self.graph,)
 
-    def report(self) -> Report:
+    def report(self) -> ExecutableReport:
         """The number of steps, and what is computed in fewer bits."""
         steps = len(self.graph.nodes)
         return {"backend": "reference", "steps": steps, **reduced_report(self.graph, self.applied)}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from netc.backends.base import Executable, Report, StepTime
+from netc.backends.base import Executable, ExecutableReport, StepTime
 from netc.backends.reference import parameter_array
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph, Node
@@ -21,7 +21,7 @@ from netc.passes.state import Carried, owner
 
 
 @dataclass(eq=False)
-class State:
+class RunState:
     """What a net keeps between runs: states by the names they are fed under, and running averages.
 
     Args:
@@ -89,7 +89,7 @@ class StatefulExecutable:
 
     inner: Executable
     carried: Carried
-    state: State
+    state: RunState
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Each output for these inputs, from the state that the last call left."""
@@ -119,6 +119,6 @@ class StatefulExecutable:
         """The variables of the executable inside."""
         return self.inner.variables
 
-    def report(self) -> Report:
+    def report(self) -> ExecutableReport:
         """The report of the executable inside."""
         return self.inner.report()

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netc.cli.feeds import Loaded
+from netc.cli.feeds import LoadedFeeds
 from netc.cli.items import Feed
 from netc.compiled import CompiledNet
 from netc.ir.graph import Array
-from netc.predict.boxes import Picture
+from netc.predict.boxes import FedPicture
 
 TOGETHER = 64  # files that are read and run at once
 
@@ -28,7 +28,7 @@ class Answers:
 
     results: dict[str, Array]
     items: list[str]
-    pictures: list[Picture | None]
+    pictures: list[FedPicture | None]
 
 
 def batches(files: Sequence[Feed]) -> list[list[Feed]]:
@@ -40,9 +40,9 @@ def batches(files: Sequence[Feed]) -> list[list[Feed]]:
 
 def answers(
     net: CompiledNet,
-    first: Loaded,
+    first: LoadedFeeds,
     others: Sequence[Sequence[Feed]],
-    load: Callable[[Sequence[Feed]], Loaded],
+    load: Callable[[Sequence[Feed]], LoadedFeeds],
     boxes: frozenset[str],
     everything: Sequence[Feed],
 ) -> Answers:
@@ -67,7 +67,7 @@ def answers(
     return _joined(parts, boxes)
 
 
-def answer(net: CompiledNet, loaded: Loaded) -> Answers:
+def answer(net: CompiledNet, loaded: LoadedFeeds) -> Answers:
     """Run one batch; outputs of ten crops of each item are averaged."""
     blob = _main(loaded)
     items = loaded.names.get(blob, [])
@@ -78,7 +78,7 @@ def answer(net: CompiledNet, loaded: Loaded) -> Answers:
     return Answers(dict(results), items, loaded.pictures.get(blob, []))
 
 
-def _main(loaded: Loaded) -> str:
+def _main(loaded: LoadedFeeds) -> str:
     """The input whose files answers are called by: of images, else the first."""
     with_images = [blob for blob, known in loaded.pictures.items() if any(known)]
     return next(iter([*with_images, *loaded.names]), "")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
-from netc.cli.numbers import MOST, level
+from netc.cli.numbers import MAX_SIZE, level
 from netc.diagnostics import NetcError
 from netc.ir.types import Shape
 from netc.memory import size_of
@@ -82,14 +82,14 @@ def take_weights(
     setattr(args, dest, option if behind is None else behind)
 
 
-class Reading(TypedDict):
+class ReadOptions(TypedDict):
     """How a text is read, as the driver's functions take it."""
 
     define: dict[str, str]
     schema: list[Path]
 
 
-def reading(args: argparse.Namespace) -> Reading:
+def reading(args: argparse.Namespace) -> ReadOptions:
     """What ``add_text_arguments`` added."""
     return {"define": dict(args.define), "schema": args.schema}
 
@@ -188,8 +188,8 @@ def blob_shape(text: str) -> tuple[str, Shape]:
         shape = tuple(int(size) for size in sizes.replace("x", ",").split(","))
     except ValueError:
         shape = ()
-    if shape and max(shape) > MOST:
-        raise argparse.ArgumentTypeError(f"`{text}` has a size of more than {MOST:,}")
+    if shape and max(shape) > MAX_SIZE:
+        raise argparse.ArgumentTypeError(f"`{text}` has a size of more than {MAX_SIZE:,}")
     if not name or not shape or min(shape) < 1:
         raise argparse.ArgumentTypeError(
             f"`{text}` is not BLOB=SIZES, such as data=1,3,227,227, with sizes of at least 1"

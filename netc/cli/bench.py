@@ -11,7 +11,7 @@ import numpy as np
 
 from netc.analysis.feeds import drawn_inputs
 from netc.backends.base import Executable
-from netc.backends.profile import Profile, Roof, profile
+from netc.backends.profile import Roof, RunProfile, profile
 from netc.backends.reference import run as run_reference
 from netc.backends.registry import roof_of
 from netc.cli.arguments import (
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-class Row(NamedTuple):
+class BenchRow(NamedTuple):
     """One layer's share; ``op`` is empty for what is no layer, such as an input's conversion.
 
     ``floor`` is the least it could take in milliseconds; None where that was not asked for.
@@ -102,12 +102,12 @@ class Row(NamedTuple):
 OUTSIDE = "(outside of layers)"
 
 
-class Told(NamedTuple):
+class BenchResult(NamedTuple):
     """The results to print."""
 
     net: CompiledNet
-    times: Profile
-    rows: list[Row]
+    times: RunProfile
+    rows: list[BenchRow]
     difference: dict[str, float] | None
     roof: Roof | None = None
 
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     difference = _difference(net, executable, feeds) if args.compare else None
     roof = roof_of(executable) if args.floor else None
     rows = _rows(executable, times)
-    told = Told(net, times, _above(rows, roof), difference, roof)
+    told = BenchResult(net, times, _above(rows, roof), difference, roof)
     if args.json:
         print_json(_as_json(told))
     else:
@@ -175,7 +175,7 @@ def _as_float(array: object) -> Array:
     return np.ascontiguousarray(array, np.float32)
 
 
-def _rows(executable: Executable, times: Profile) -> list[Row]:
+def _rows(executable: Executable, times: RunProfile) -> list[BenchRow]:
     """The layers by time, the longest first."""
     nodes: dict[str, tuple[Graph, Node]] = {}
     for graph in executable.graphs():
@@ -186,9 +186,9 @@ def _rows(executable: Executable, times: Profile) -> list[Row]:
     return sorted(rows, key=lambda row: -row.milliseconds)
 
 
-def _row(place: tuple[Graph, Node] | None, name: str, seconds: float, compiled: bool) -> Row:
+def _row(place: tuple[Graph, Node] | None, name: str, seconds: float, compiled: bool) -> BenchRow:
     if place is None:
-        return Row(name, "", 1e3 * seconds, 0, 0.0, 0.0, compiled)
+        return BenchRow(name, "", 1e3 * seconds, 0, 0.0, 0.0, compiled)
     graph, node = place
     inputs = [graph.shape(v) for v in node.inputs]
     outputs = [graph.shape(v) for v in node.outputs]
@@ -196,10 +196,10 @@ def _row(place: tuple[Graph, Node] | None, name: str, seconds: float, compiled: 
     weights = sum(count(graph.parameters[p].shape or ()) for p in node.parameters)
     moved = 4 * (sum(map(count, inputs)) + sum(map(count, outputs)) + weights)
     speed = 2e-9 * macs / seconds if seconds else 0.0
-    return Row(name, node.op, 1e3 * seconds, macs, speed, moved / 1e6, compiled)
+    return BenchRow(name, node.op, 1e3 * seconds, macs, speed, moved / 1e6, compiled)
 
 
-def _above(rows: list[Row], roof: Roof | None) -> list[Row]:
+def _above(rows: list[BenchRow], roof: Roof | None) -> list[BenchRow]:
     """The rows with the least that each could take."""
     if roof is None:
         return rows
@@ -217,17 +217,17 @@ def _difference(net: CompiledNet, executable: Any, feeds: Mapping[str, Array]) -
     """
     want = run_reference(net.graph, feeds)
     got = executable.run(feeds)
-    return {name: _apart(got[name], want[name]) for name in want}
+    return {name: _max_difference(got[name], want[name]) for name in want}
 
 
-def _apart(got: Array, want: Array) -> float:
+def _max_difference(got: Array, want: Array) -> float:
     if got.shape != want.shape:
         return float("inf")
     largest = float(np.abs(want).max(initial=0)) or 1.0
     return float(np.abs(got - want).max(initial=0)) / largest
 
 
-def _print(told: Told, top: int) -> None:
+def _print(told: BenchResult, top: int) -> None:
     net, times = told.net, told.times
     shapes = ", ".join(f"{n} {show(s)}" for n, s in net.inputs.items())
     say(f"{net.name or 'net'} on {net.report()['backend']}: {shapes}")
@@ -242,7 +242,7 @@ def _print(told: Told, top: int) -> None:
         say("", f"{name}: {_agreement(worst)}")
 
 
-def _print_rows(rows: Sequence[Row], top: int) -> None:
+def _print_rows(rows: Sequence[BenchRow], top: int) -> None:
     head = "" if not rows or rows[0].floor is None else f"{'floor':>8} {'ratio':>6}  "
     say("", f"{'ms':>8} {'%':>5} {'GFLOP/s':>8} {'MB':>7}  {head}layer")
     whole = sum(row.milliseconds for row in rows) or 1.0
@@ -259,7 +259,7 @@ def _print_rows(rows: Sequence[Row], top: int) -> None:
     say(f"{whole:8.3f} {100:5.1f} {'':8} {'':7}  {_beside(rows)}sum")
 
 
-def _beside(rows: Sequence[Row]) -> str:
+def _beside(rows: Sequence[BenchRow]) -> str:
     """The floor of some rows, and how many times that they take."""
     if not rows or rows[0].floor is None:
         return ""
@@ -274,7 +274,7 @@ def _agreement(worst: float) -> str:
     return f"within {worst:.1e} of the definitions, relative to its largest value"
 
 
-def _as_json(told: Told) -> dict[str, object]:
+def _as_json(told: BenchResult) -> dict[str, object]:
     out: dict[str, object] = {
         "milliseconds": 1e3 * told.times.run,
         "quartiles": [1e3 * seconds for seconds in told.times.quartiles],

@@ -9,12 +9,14 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.files import replacing
-from netc.predict.boxes import Box, Picture
+from netc.predict.boxes import DetectedBox, FedPicture
 
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#000075")
 
 
-def told(name: str, boxes: Sequence[Box], items: Sequence[str], least: float) -> list[str]:
+def box_lines(
+    name: str, boxes: Sequence[DetectedBox], items: Sequence[str], least: float
+) -> list[str]:
     """Lines of text: each item's boxes with a score of ``least`` or more; others are counted."""
     lines = []
     for number in range(max(1, len(items))):
@@ -28,14 +30,16 @@ def told(name: str, boxes: Sequence[Box], items: Sequence[str], least: float) ->
     return lines
 
 
-def _line(box: Box) -> str:
+def _line(box: DetectedBox) -> str:
     digits = 0 if max(box[4:]) > 2 else 3
     sides = [f"{side:.{digits}f}" for side in box[4:]]
     where = f"{sides[0]},{sides[1]} to {sides[2]},{sides[3]}"
     return f"  {box.score:9.4f}  {box.kind:4}  {box.label + '  ' if box.label else ''}{where}"
 
 
-def draw(target: Path, boxes: Sequence[Box], pictures: Sequence[Picture], least: float) -> None:
+def draw(
+    target: Path, boxes: Sequence[DetectedBox], pictures: Sequence[FedPicture], least: float
+) -> None:
     """Draw boxes into copies of the pictures: one file, or one for each in a folder.
 
     Raises:
@@ -55,7 +59,7 @@ def draw(target: Path, boxes: Sequence[Box], pictures: Sequence[Picture], least:
         _draw(target / Path(picture.name).with_suffix(".png").name, own, picture)
 
 
-def _draw(path: Path, boxes: Sequence[Box], picture: Picture) -> None:
+def _draw(path: Path, boxes: Sequence[DetectedBox], picture: FedPicture) -> None:
     from PIL import Image, ImageDraw
 
     from netc.image_files import load_image
@@ -77,7 +81,7 @@ def _draw(path: Path, boxes: Sequence[Box], picture: Picture) -> None:
 _FORMATS: Mapping[str, str] = {".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".webp": "WEBP"}
 
 
-def _corners(box: Box) -> tuple[float, float, float, float]:
+def _corners(box: DetectedBox) -> tuple[float, float, float, float]:
     left, right = sorted((box.left, box.right))
     top, bottom = sorted((box.top, box.bottom))
     return left, top, right, bottom

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from netc.aot.build import Choices, Made, build
-from netc.aot.page import Picture
+from netc.aot.build import BuiltLibrary, Choices, build
+from netc.aot.page import PagePicture
 from netc.aot.targets import DEFAULT_CPUS
 from netc.cli.arguments import (
     add_shape_argument,
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     choices = choices._replace(layers=layers)
     with compiling() as progress:
         made = build(graph, args.output, choices, progress, _picture(args))
-    _tell(args, made, found)
+    _print_built(args, made, found)
     return 0
 
 
@@ -111,14 +111,16 @@ def _sort_weights(args: argparse.Namespace) -> None:
         args.trained, args.weights = args.weights, "embed"
 
 
-def _picture(args: argparse.Namespace) -> Picture | None:
+def _picture(args: argparse.Namespace) -> PagePicture | None:
     if not args.page:
         return None
     labels = read_labels(args.labels)
-    return Picture(args.mean, args.scale, args.channel_order == "RGB", labels)
+    return PagePicture(args.mean, args.scale, args.channel_order == "RGB", labels)
 
 
-def _tell(args: argparse.Namespace, made: Made, found: tuple[Diagnostic, ...]) -> None:
+def _print_built(
+    args: argparse.Namespace, made: BuiltLibrary, found: tuple[Diagnostic, ...]
+) -> None:
     library = made.library
     total = sum(path.stat().st_size for path in made.files.values())
     if args.json:

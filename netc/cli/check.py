@@ -15,7 +15,7 @@ from netc.cli.arguments import (
     chosen_state,
 )
 from netc.cli.output import print_diagnostics, print_json, say
-from netc.cli.texts import STDIN, Text, left_out, read_text
+from netc.cli.texts import STDIN, UpgradedText, left_out, read_text
 from netc.diagnostics import Diagnostic, NetcError, Severity, counted
 from netc.ir.graph import Graph
 from netc.migrate.change import Change
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass
-class Report:
+class CheckReport:
     """What is known of one file when it has been checked."""
 
     path: str
@@ -75,9 +75,9 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all(report.ok for report in reports) else 1
 
 
-def check(path: str, args: argparse.Namespace) -> Report:
+def check(path: str, args: argparse.Namespace) -> CheckReport:
     """Read, bind and upgrade a text; of a net infer the shapes in the state that is asked for."""
-    report = Report(_shown(path))
+    report = CheckReport(_shown(path))
     try:
         with collection_paused():
             text = read_text(path, args)
@@ -90,7 +90,7 @@ def check(path: str, args: argparse.Namespace) -> Report:
     return report
 
 
-def _check_net(text: Text, args: argparse.Namespace, report: Report) -> None:
+def _check_net(text: UpgradedText, args: argparse.Namespace, report: CheckReport) -> None:
     # Layers and their shape rules are not needed to check a solver, and take a while to import.
     from netc.analysis.given_back import nothing_back
     from netc.frontend import build
@@ -106,7 +106,7 @@ def _check_net(text: Text, args: argparse.Namespace, report: Report) -> None:
         report.diagnostics += lint(built.graph, built.messages, without=args.no_lint)
 
 
-def _told(report: Report, args: argparse.Namespace) -> list[Diagnostic]:
+def _told(report: CheckReport, args: argparse.Namespace) -> list[Diagnostic]:
     if not args.lint:
         return report.diagnostics
     from netc.analysis.lint import folded
@@ -118,7 +118,7 @@ def _shown(path: str) -> str:
     return "<stdin>" if path == STDIN else path
 
 
-def _print_summary(report: Report, args: argparse.Namespace) -> None:
+def _print_summary(report: CheckReport, args: argparse.Namespace) -> None:
     """What a file is, in a line, for a person; a program has the closing line."""
     if not report.ok or not sys.stdout.isatty():
         return
@@ -146,7 +146,7 @@ def closing(files: Sequence[Sequence[Diagnostic]], always: Sequence[str] = ("err
     return f"{counted(len(files), 'file')}: {', '.join(told)}"
 
 
-def _as_json(report: Report) -> dict[str, object]:
+def _as_json(report: CheckReport) -> dict[str, object]:
     out: dict[str, object] = {"file": report.path, "ok": report.ok, "kind": report.kind}
     if report.graph is not None:
         graph = report.graph

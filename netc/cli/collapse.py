@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     text = _head(document) + found.text
     if args.output:
         write_text(args.output, text)
-        _tell(args, source.text, text, found.modules)
+        _print_sizes(args, source.text, text, found.modules)
     else:
         print_text(text)
     return 0
@@ -74,7 +74,7 @@ def _head(document: Document) -> str:
     return "".join(f"{line}\n" for line in lines) + ("\n" if lines else "")
 
 
-def _tell(args: argparse.Namespace, old: str, new: str, modules: int) -> None:
+def _print_sizes(args: argparse.Namespace, old: str, new: str, modules: int) -> None:
     before, after = len(old.splitlines()), len(new.splitlines())
     many = f", with {modules} module{'' if modules == 1 else 's'}" if modules else ""
     say(f"wrote {args.output}: {after} lines for {before}{many}", stream=sys.stderr)

@@ -31,8 +31,8 @@ from netc.ir.graph import Array
 from netc.ir.types import show
 from netc.migrate.change import Change
 from netc.passes.pipeline import chosen
-from netc.surgery.convolutionize import Convolutional, Window, convolutionize, window_told
-from netc.surgery.proof import ROUNDING, told
+from netc.surgery.convolutionize import Convolutional, ScoreWindow, convolutionize, window_told
+from netc.surgery.proof import ROUNDING, describe_errors
 from netc.surgery.sliding import sliding_scores
 from netc.weights import load_weights
 
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     if args.save:
         write_arrays(args.save, scores)
         facts["scores"] = {name: list(array.shape) for name, array in scores.items()}
-    last = told(made.errors)
+    last = describe_errors(made.errors)
     done = Result(text, made.message, changes, last, made.weights, target, facts)
     code = done.finish(args)
     if scores and not args.json:
@@ -120,5 +120,5 @@ def _scores(args: argparse.Namespace, old: object, made: Convolutional) -> Mappi
     return sliding_scores(net, feeds, image=image, window=own, stride=_two(window), step=step)
 
 
-def _two(window: Window) -> tuple[int, int]:
+def _two(window: ScoreWindow) -> tuple[int, int]:
     return window.stride[0], window.stride[1]

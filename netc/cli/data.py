@@ -17,8 +17,8 @@ from netc.cli.output import print_json, say
 from netc.files import replacing
 from netc.ir.types import show
 from netc.sources.inspect import Contents, backend_of, contents_of, mean_of
-from netc.sources.make import Made, Progress, make_hdf5, make_lmdb, shuffled
-from netc.sources.pictures import Reading, label_names, pictures_of
+from netc.sources.make import MakeResult, Progress, make_hdf5, make_lmdb, shuffled
+from netc.sources.pictures import PixelOptions, label_names, pictures_of
 from netc.weights.write import blob_pieces
 
 _LISTED = 10  # broken files that are named, and labels
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    pictures = pictures_of(args.source, Reading(args.gray, args.resize))
+    pictures = pictures_of(args.source, PixelOptions(args.gray, args.resize))
     if args.shuffle:
         pictures = shuffled(pictures, args.seed)
     with _progress("pictures") as progress:
@@ -76,13 +76,13 @@ def _make(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"written": made.written, "broken": list(made.broken), "labels": list(names)})
     else:
-        _tell(args.output, made)
+        _print_made(args.output, made)
         for label, name in enumerate(names[:_LISTED]):
             say(f"label {label}: {name}")
     return 1 if made.broken else 0
 
 
-def _tell(path: Path, made: Made) -> None:
+def _print_made(path: Path, made: MakeResult) -> None:
     say(f"{path}: {made.written} records")
     for message in made.broken[:_LISTED]:
         say(f"left out: {message}", stream=sys.stderr)

@@ -10,11 +10,11 @@ from netc.cli.numbers import positive
 from netc.cli.options import add_until_argument
 from netc.cli.output import print_diagnostics
 from netc.cli.surgery import Result, add_stage_arguments, arrow, read_net_text, shapes_of
-from netc.cli.texts import Text
+from netc.cli.texts import UpgradedText
 from netc.diagnostics import Diagnostic, NetcError
 from netc.frontend import runnable
 from netc.ir.types import Shape
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.surgery.beside import sizes_beside
 from netc.surgery.deploy import Deployed, deploy
 from netc.weights import load_weights
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Derive the net, see that it can run, write it."""
     text = read_net_text(args)
     weights = load_weights(args.weights) if args.weights else None
-    state = State("TEST", args.level, tuple(args.stage)) if args.stage or args.level else None
+    state = NetState("TEST", args.level, tuple(args.stage)) if args.stage or args.level else None
     made, beside = _deployed(args, text, state, weights)
     graph = runnable(made.built)
     if weights is not None:
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _deployed(
-    args: argparse.Namespace, text: Text, state: State | None, weights: Weights | None
+    args: argparse.Namespace, text: UpgradedText, state: NetState | None, weights: Weights | None
 ) -> tuple[Deployed, list[Diagnostic]]:
     """The derived net; sizes that its text lacks are looked for in a text to deploy beside it."""
     given = dict(args.input_shape)

@@ -102,9 +102,9 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.buffer.write(to_bytes(model))
         sys.stdout.buffer.flush()
         return 0
-    told = _told(model)
+    told = _model_facts(model)
     files = save(model, Path(args.output or _default_name(args.net)))
-    _tell(args, told, files, found)
+    _print_model(args, told, files, found)
     return 0
 
 
@@ -170,7 +170,7 @@ def _model(graph: Graph, args: argparse.Namespace) -> tuple[object, tuple[Diagno
 Sizes = list[int | str | None]
 
 
-def _told(model: Any) -> dict[str, Any]:
+def _model_facts(model: Any) -> dict[str, Any]:
     """What is in a model."""
     return {
         "net": model.graph.name,
@@ -185,7 +185,7 @@ def _sizes(value: Any) -> Sizes:
     return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims]
 
 
-def _tell(
+def _print_model(
     args: argparse.Namespace,
     told: Mapping[str, Any],
     files: tuple[Path, ...],

@@ -12,7 +12,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.export.torch import to_torch
 from netc.files import target_of
 from netc.ir.graph import Graph
-from netc.surgery.proof import TOLERANCE, told
+from netc.surgery.proof import TOLERANCE, describe_errors
 from netc.surgery.torch_proof import torch_errors
 
 
@@ -37,7 +37,7 @@ def write_torch(args: argparse.Namespace, graph: Graph, found: Sequence[Diagnost
         print_diagnostics(found)
     write_text(target, module.text)
     write_arrays(arrays, module.arrays)
-    proof = "not proven: PyTorch is not installed" if errors is None else told(errors)
+    proof = "not proven: PyTorch is not installed" if errors is None else describe_errors(errors)
     if args.json:
         worst = None if errors is None else max(error.relative for error in errors)
         print_json(

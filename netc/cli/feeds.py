@@ -19,7 +19,7 @@ from netc.images import load_input, placement
 from netc.ir.graph import Array, Value
 from netc.ir.types import Shape, show
 from netc.ops.array import AnyArray
-from netc.predict.boxes import Picture
+from netc.predict.boxes import FedPicture
 from netc.predict.prepare import (
     ImageOptions,
     InputTransform,
@@ -35,7 +35,7 @@ Inputs = Mapping[str, Value]
 
 
 @dataclass(slots=True)
-class Loaded:
+class LoadedFeeds:
     """What is fed: arrays by blob, what their items are called, and what there is to say.
 
     ``crops`` is how many crops of each item lie one after another in an array; ``pictures`` has
@@ -44,7 +44,7 @@ class Loaded:
 
     arrays: dict[str, Array] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=dict)
-    pictures: dict[str, list[Picture | None]] = field(default_factory=dict)
+    pictures: dict[str, list[FedPicture | None]] = field(default_factory=dict)
     crops: dict[str, int] = field(default_factory=dict)
     notes: list[Diagnostic] = field(default_factory=list)
 
@@ -73,13 +73,13 @@ def load_items(
     args: argparse.Namespace,
     said: Mapping[str, InputTransform],
     unneeded: Collection[str],
-) -> Loaded:
+) -> LoadedFeeds:
     """What files hold, as ``load_feeds`` does, with what is known of them.
 
     Raises:
         NetcError: as ``load_feeds``.
     """
-    loaded = Loaded()
+    loaded = LoadedFeeds()
     parts: dict[str, list[Any]] = {}
     for item in feeds:
         for blob, array in _load(item, inputs, args, said, unneeded, loaded).items():
@@ -89,7 +89,7 @@ def load_items(
     return loaded
 
 
-def _labels(feeds: Sequence[Feed], loaded: Loaded) -> dict[str, Array]:
+def _labels(feeds: Sequence[Feed], loaded: LoadedFeeds) -> dict[str, Array]:
     """The labels that a list gives beside its images; each crop of an image has the image's."""
     found: dict[str, list[int]] = {}
     for item in feeds:
@@ -99,7 +99,7 @@ def _labels(feeds: Sequence[Feed], loaded: Loaded) -> dict[str, Array]:
     return {blob: np.array(labels, np.float32) for blob, labels in found.items()}
 
 
-def _as_float32(blob: str, array: AnyArray, loaded: Loaded) -> AnyArray:
+def _as_float32(blob: str, array: AnyArray, loaded: LoadedFeeds) -> AnyArray:
     """The array as the net takes it; that it is rounded is said once for each input."""
     note = rounded_note(array.dtype, f"input `{blob}`")
     if note is None:
@@ -124,7 +124,7 @@ def _load(
     args: argparse.Namespace,
     said: Mapping[str, InputTransform],
     unneeded: Collection[str],
-    loaded: Loaded,
+    loaded: LoadedFeeds,
 ) -> dict[str, AnyArray]:
     path = Path(item.path)
     if path.suffix == ".npz":
@@ -151,7 +151,7 @@ def _load(
     )
 
 
-def _note_array(blob: str, item: Feed, array: AnyArray, loaded: Loaded) -> None:
+def _note_array(blob: str, item: Feed, array: AnyArray, loaded: LoadedFeeds) -> None:
     """What the items of an array are called: by its file's name, and their places in it."""
     number = array.shape[0] if array.ndim else 1
     name = item.name or item.path
@@ -161,7 +161,7 @@ def _note_array(blob: str, item: Feed, array: AnyArray, loaded: Loaded) -> None:
 
 
 def _load_picture(
-    item: Feed, inputs: Inputs, args: argparse.Namespace, said: InputTransform, loaded: Loaded
+    item: Feed, inputs: Inputs, args: argparse.Namespace, said: InputTransform, loaded: LoadedFeeds
 ) -> Array:
     header = read_header(item.path)
     shape = inputs[item.blob].shape
@@ -170,7 +170,7 @@ def _load_picture(
     how = preprocessing(_known(item.blob, shape), ImageOptions.of(args), said)
     array = load_input(item.path, how)
     name = item.name or item.path
-    picture = Picture(item.path, name, placement((header.height, header.width), how))
+    picture = FedPicture(item.path, name, placement((header.height, header.width), how))
     loaded.names.setdefault(item.blob, []).append(name)
     loaded.pictures.setdefault(item.blob, []).append(picture)
     loaded.crops[item.blob] = array.shape[0]

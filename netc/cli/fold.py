@@ -17,7 +17,7 @@ from netc.cli.surgery import (
 )
 from netc.diagnostics import counted
 from netc.surgery.fold import fold
-from netc.surgery.proof import ROUNDING, told
+from netc.surgery.proof import ROUNDING, describe_errors
 from netc.weights import load_weights
 
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if not args.json:
         print_diagnostics(made.kept)
-    last = f"{counted(len(made.changes), 'fold')}, {told(made.errors)}"
+    last = f"{counted(len(made.changes), 'fold')}, {describe_errors(made.errors)}"
     worst = max((error.relative for error in made.errors), default=0.0)
     facts = {
         "kept": [d.to_json() for d in made.kept],

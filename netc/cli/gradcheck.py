@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(found.to_json())
     else:
-        _tell(found)
+        _print_check(found)
     return 0 if found.ok else 1
 
 
@@ -75,7 +75,7 @@ _COLUMNS = (
 )
 
 
-def _tell(found: GradientCheck) -> None:
+def _print_check(found: GradientCheck) -> None:
     print_table(Table(_COLUMNS, tuple(map(_row, found.rows))), sys.stdout)
     notes = dict.fromkeys(row.note for row in found.rows if row.note and not row.ok)
     for note in notes:

@@ -16,7 +16,7 @@ from netc.schema.convert import to_document
 from netc.surgery.loading import loaded, plain_weights, weights_of
 from netc.surgery.onnx_import import Imported, import_onnx
 from netc.surgery.opponents import OnnxModel
-from netc.surgery.proof import TOLERANCE, told
+from netc.surgery.proof import TOLERANCE, describe_errors
 from netc.surgery.verify import Verification, verify_against
 from netc.syntax.printer import print_document
 from netc.weights import save_weights
@@ -63,7 +63,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for name, blob in made.renamed.items():
         say(f"output `{name}` is blob `{blob}`")
-    proof = "not proven: ONNX Runtime is not installed" if found is None else told(found.errors)
+    proof = (
+        "not proven: ONNX Runtime is not installed"
+        if found is None
+        else describe_errors(found.errors)
+    )
     say(f"wrote {args.output} and {target}: {arrow(net.graph)}, {proof}")
     return 0
 

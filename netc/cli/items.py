@@ -21,7 +21,7 @@ from netc.syntax.limits import MAX_BYTES
 
 STDIN = "-"
 _FILES = IMAGES | {".npy", ".npz"}
-_MOST = 2**31  # bytes that are taken from standard input
+_MAX_STDIN_BYTES = 2**31  # bytes that are taken from standard input
 _STARTS = {  # how files begin that are no list of files
     b"\x89PNG": ".png",
     b"\xff\xd8\xff": ".jpg",
@@ -147,9 +147,9 @@ def _listed(path: Path) -> list[str]:
 
 def _standard_input(item: Feed) -> Iterator[Feed]:
     """An image or arrays; or a list of files."""
-    content = sys.stdin.buffer.read(_MOST + 1)
-    if len(content) > _MOST:
-        raise _fault(f"standard input is larger than {_MOST:,} bytes")
+    content = sys.stdin.buffer.read(_MAX_STDIN_BYTES + 1)
+    if len(content) > _MAX_STDIN_BYTES:
+        raise _fault(f"standard input is larger than {_MAX_STDIN_BYTES:,} bytes")
     if not content:
         raise _fault("standard input is empty")
     suffix = next((s for start, s in _STARTS.items() if content.startswith(start)), "")

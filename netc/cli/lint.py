@@ -50,7 +50,7 @@ def code(text: str) -> str:
 
 
 @dataclass
-class Report:
+class LintReport:
     """What was found in one file."""
 
     path: str
@@ -100,8 +100,8 @@ def _print_codes(args: argparse.Namespace) -> None:
         say(f"{name:{width}}  {summary}")
 
 
-def _report(path: str, args: argparse.Namespace) -> Report:
-    report = Report(path)
+def _report(path: str, args: argparse.Namespace) -> LintReport:
+    report = LintReport(path)
     try:
         message = net_message(path, args)
         for phase in [args.phase] if args.phase else ["TEST", "TRAIN"]:
@@ -111,7 +111,7 @@ def _report(path: str, args: argparse.Namespace) -> Report:
     return report
 
 
-def _lint_phase(message: Message, phase: str, args: argparse.Namespace, report: Report) -> None:
+def _lint_phase(message: Message, phase: str, args: argparse.Namespace, report: LintReport) -> None:
     """Notes of one phase that another did not tell already, and errors."""
     given = dict(args.input_shape)
     built = build(message, phase=phase, level=args.level, stages=args.stage, inputs=given)

@@ -12,7 +12,7 @@ from netc.paths import AbsentError, OutsideError, named_file, within
 from netc.schema.message import Message
 from netc.sources.catalog import SOURCES
 from netc.sources.image_list import ImageListSource
-from netc.sources.lists import Line, read_list
+from netc.sources.lists import ListLine, read_list
 from netc.syntax.limits import MAX_BYTES
 
 
@@ -65,7 +65,7 @@ def _feeds(
     ]
 
 
-def _lines(path: Path, span: Span | None) -> list[Line]:
+def _lines(path: Path, span: Span | None) -> list[ListLine]:
     def bad(message: str) -> NetcError:
         return NetcError(Diagnostic("bad-record", message, span))
 
@@ -84,7 +84,7 @@ def _lines(path: Path, span: Span | None) -> list[Line]:
 
 
 def _image(
-    root: str, line: Line, list_: Path, folder: Path | None, span: Span | None, outside: bool
+    root: str, line: ListLine, list_: Path, folder: Path | None, span: Span | None, outside: bool
 ) -> Path:
     """The image of a line: `root_folder` and the path, from the text's folder or the list's."""
     name = root + line.path

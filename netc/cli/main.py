@@ -24,7 +24,7 @@ from netc.cli.files import add_force_argument, guarded
 from netc.cli.output import drop_output, print_diagnostics, say, tolerate_any_text
 from netc.cli.usage import (
     Formatter,
-    Parser,
+    UsageParser,
     no_option,
     unknown_arguments,
     unknown_command,
@@ -169,9 +169,9 @@ def _run(arguments: list[str]) -> int:
         return int(args.run(args))
 
 
-def parsers(chosen: str | None) -> tuple[Parser, dict[str, argparse.ArgumentParser]]:
+def parsers(chosen: str | None) -> tuple[UsageParser, dict[str, argparse.ArgumentParser]]:
     """The command line's parser, and that of the chosen command; of all, bare, where none is."""
-    parser = Parser(
+    parser = UsageParser(
         prog="netc",
         description="netc runs networks written as text: Caffe's prototxt, exactly and fast.",
         epilog="netc COMMAND --help tells more of a command.",

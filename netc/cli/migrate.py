@@ -12,7 +12,7 @@ from netc.cli.output import print_json, say
 from netc.cli.progress import bar
 from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.project.migrate import migrate
-from netc.project.report import Report
+from netc.project.report import MigrationReport
 
 _SHOWN = 10
 
@@ -59,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(report.facts())
     else:
-        _tell(report, out)
+        _print_report(report, out)
     return 0
 
 
-def _tell(report: Report, out: Path) -> None:
+def _print_report(report: MigrationReport, out: Path) -> None:
     say(*report.summary())
     left = report.left
     for file, what in left[:_SHOWN]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from netc.analysis.batch import with_batch
-from netc.analysis.profile import Profile, profile
+from netc.analysis.profile import NetProfile, profile
 from netc.cli.arguments import (
     add_shape_argument,
     add_state_arguments,
@@ -37,7 +37,7 @@ def add_net_arguments(parser: argparse.ArgumentParser, name: str = "net") -> Non
 class Inspection(NamedTuple):
     """A net as far as it can be understood, and what was found wrong with it."""
 
-    profile: Profile
+    profile: NetProfile
     built: Built
     diagnostics: tuple[Diagnostic, ...]
 

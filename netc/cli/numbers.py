@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-MOST = 2**31 - 1  # the greatest size that Caffe's blobs know
+MAX_SIZE = 2**31 - 1  # the greatest size that Caffe's blobs know
 
 
 def positive(text: str) -> int:
@@ -21,15 +21,15 @@ def natural(text: str) -> int:
 def _whole(text: str, least: int) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text[:20]) < least:
         raise argparse.ArgumentTypeError(f"`{text}` is no whole number of at least {least}")
-    if len(text) > 20 or int(text) > MOST:
-        raise argparse.ArgumentTypeError(f"`{text}` is more than {MOST:,}")
+    if len(text) > 20 or int(text) > MAX_SIZE:
+        raise argparse.ArgumentTypeError(f"`{text}` is more than {MAX_SIZE:,}")
     return int(text)
 
 
 def level(text: str) -> int:
     """A net's level: a whole number of 32 bits, which may be negative."""
     digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 10 or int(digits) > MOST:
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 10 or int(digits) > MAX_SIZE:
         raise argparse.ArgumentTypeError(f"`{text}` is no whole number of 32 bits")
     return int(text)
 

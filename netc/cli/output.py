@@ -56,7 +56,7 @@ def say(*lines: str, stream: IO[str] | None = None, bold: tuple[str, str] | None
     print(text, file=stream)
 
 
-def tell_broken(broken: Sequence[str]) -> None:
+def report_broken(broken: Sequence[str]) -> None:
     """The records that were left out, to standard error: the first ten, and how many there are."""
     for message in broken[:10]:
         say(f"left out: {message}", stream=sys.stderr)

@@ -28,10 +28,10 @@ def run_files(paths: Sequence[Path]) -> None:
         except NetcError:
             raise
         except (Exception, SystemExit) as error:
-            raise NetcError(_told(path, error)) from None
+            raise NetcError(_diagnostic(path, error)) from None
 
 
-def _told(path: Path, error: BaseException) -> Diagnostic:
+def _diagnostic(path: Path, error: BaseException) -> Diagnostic:
     lines = [
         at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == str(path)
     ]

@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PassesOutcome:
     """A net before and after its passes, and the graph's text after some of them."""
 
     before: Graph
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _outcome(args: argparse.Namespace, optimize: bool | str | list[str]) -> Outcome:
+def _outcome(args: argparse.Namespace, optimize: bool | str | list[str]) -> PassesOutcome:
     passes = chosen(optimize)
     before = _graph(args)
     printed: dict[str, str] = {}
@@ -96,7 +96,7 @@ def _outcome(args: argparse.Namespace, optimize: bool | str | list[str]) -> Outc
             printed[name] = print_graph(result)
 
     result, applied = run_passes(before, passes, after)
-    return Outcome(before, result, applied, printed)
+    return PassesOutcome(before, result, applied, printed)
 
 
 def _graph(args: argparse.Namespace) -> Graph:
@@ -117,7 +117,7 @@ def _any(parameter: Parameter) -> Parameter:
     return replace(parameter, array=np.broadcast_to(_ANY, parameter.shape or ()))
 
 
-def _print(outcome: Outcome, explain: bool, weights: str | None) -> None:
+def _print(outcome: PassesOutcome, explain: bool, weights: str | None) -> None:
     for name, text in outcome.printed.items():
         say(f"# after {name}", *text.split("\n"))
     layers, steps = len(outcome.before.nodes), len(outcome.after.nodes)
@@ -132,7 +132,7 @@ def _print(outcome: Outcome, explain: bool, weights: str | None) -> None:
                 say(line)
 
 
-def _macs(outcome: Outcome) -> str:
+def _macs(outcome: PassesOutcome) -> str:
     before, after = outcome.macs
     if before == after:
         return f"{before:,} multiply-adds stay"
@@ -195,7 +195,7 @@ def _wrapped(text: str, first: int, rest: int) -> list[str]:
     )
 
 
-def _as_json(outcome: Outcome) -> dict[str, object]:
+def _as_json(outcome: PassesOutcome) -> dict[str, object]:
     macs_before, macs_after = outcome.macs
     return {
         "net": outcome.before.name,

@@ -21,7 +21,7 @@ from netc.cli.arguments import (
 )
 from netc.cli.numbers import above_zero, finite, natural, positive
 from netc.cli.options import add_backend_argument
-from netc.cli.output import print_diagnostics, print_json, say, tell_broken
+from netc.cli.output import print_diagnostics, print_json, report_broken, say
 from netc.cli.progress import compiling
 from netc.cli.results import read_labels
 from netc.cli.run import add_image_arguments, no_weights
@@ -29,7 +29,7 @@ from netc.diagnostics import Diagnostic, NetcError, counted, did_you_mean
 from netc.predict.formats.catalog import BY_SUFFIX, FORMATS
 from netc.predict.job import Done, Job
 from netc.predict.local import run_local
-from netc.predict.plan import Request, planned
+from netc.predict.plan import PredictRequest, planned
 from netc.predict.predictor import Predictor
 from netc.predict.prepare import ImageOptions
 from netc.predict.store import Run, Summary
@@ -159,12 +159,12 @@ def run(args: argparse.Namespace) -> int:
         print_diagnostics(found)
     job, run = planned(request, predictor.outputs, first.boxes, predictor.batch)
     summary, already = _complete(job, run, args, engine)
-    _tell(args, job, summary, already, time.monotonic() - start)
+    _print_summary(args, job, summary, already, time.monotonic() - start)
     return 0 if summary.rows else 1
 
 
 def _engine(
-    request: Request, args: argparse.Namespace
+    request: PredictRequest, args: argparse.Namespace
 ) -> tuple[Predictor, Callable[[Job, Done], None]]:
     """The net, compiled where this process is to run it, and what goes through a job.
 
@@ -220,7 +220,7 @@ def _complete(
         job.store.release()
 
 
-def _request(args: argparse.Namespace) -> Request:
+def _request(args: argparse.Namespace) -> PredictRequest:
     """The arguments as a request.
 
     Raises:
@@ -231,7 +231,7 @@ def _request(args: argparse.Namespace) -> Request:
     if args.augment is not None:
         crops: Any = {"none": "center", "flip": "flip", "ten-crop": "ten"}[args.augment]
         images = ImageOptions.of(argparse.Namespace(**{**vars(args), "crops": crops}))
-    return Request(
+    return PredictRequest(
         net=args.net,
         weights=args.weights,
         source=args.source,
@@ -289,7 +289,7 @@ def _format(args: argparse.Namespace) -> tuple[bool, str]:
     return True, BY_SUFFIX[suffix]
 
 
-def _tell(
+def _print_summary(
     args: argparse.Namespace, job: Job, summary: Summary, already: int, seconds: float
 ) -> None:
     total = len(job.records)
@@ -308,7 +308,7 @@ def _tell(
             }
         )
         return
-    tell_broken([f"{entry.name}: {entry.fault}" for entry in summary.broken])
+    report_broken([f"{entry.name}: {entry.fault}" for entry in summary.broken])
     before = f", {already:,} of them done before" if already else ""
     speed = f", {rate:.1f} a second" if new else ""
     say(f"{args.output}: answers of {summary.rows:,} of {counted(total, 'record')}{before}{speed}")

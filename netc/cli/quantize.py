@@ -18,7 +18,7 @@ from netc.cli.arguments import (
     reading,
 )
 from netc.cli.numbers import above_zero, finite, positive
-from netc.cli.output import print_diagnostics, print_json, say, tell_broken
+from netc.cli.output import print_diagnostics, print_json, report_broken, say
 from netc.cli.run import add_image_arguments
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, counted
@@ -26,8 +26,16 @@ from netc.driver import compile
 from netc.predict.prepare import ImageOptions
 from netc.quantize.data import Items, job_of, read_items
 from netc.quantize.measure import Agreement
-from netc.quantize.run import LayerReport, Outcome, Stage, default_bound, find, outcome, write
-from netc.quantize.search import Bound
+from netc.quantize.run import (
+    LayerReport,
+    QuantizationResult,
+    Stage,
+    default_bound,
+    find,
+    outcome,
+    write,
+)
+from netc.quantize.search import AccuracyBound
 from netc.report.figures import size
 from netc.report.table import Column, Row, Table, print_table
 
@@ -109,7 +117,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     plain = _compiled(args, args.weights)
     bound = _bound(args, plain)
-    with _telling(args.json) as stage:
+    with _showing_progress(args.json) as stage:
         items = _items(args, plain, stage)
         found = find(plain.graph, items.calibration, bound, args.method, stage)
         made = _made(args, bound, items)
@@ -119,9 +127,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(_facts(args, bound, done, items))
         return 0
-    tell_broken(list(items.broken))
+    report_broken(list(items.broken))
     print_diagnostics(plain.diagnostics)
-    _tell(args, bound, done)
+    _print_result(args, bound, done)
     return 0
 
 
@@ -137,10 +145,10 @@ def _check(args: argparse.Namespace) -> None:
         raise NetcError(Diagnostic("bad-argument", wrong))
 
 
-def _bound(args: argparse.Namespace, net: CompiledNet) -> Bound:
+def _bound(args: argparse.Namespace, net: CompiledNet) -> AccuracyBound:
     if args.max_error is None and args.top1_agreement is None:
         return default_bound(net.graph)
-    return Bound(args.max_error, args.top1_agreement)
+    return AccuracyBound(args.max_error, args.top1_agreement)
 
 
 def _compiled(args: argparse.Namespace, weights: str) -> CompiledNet:
@@ -170,7 +178,7 @@ def _items(args: argparse.Namespace, net: CompiledNet, stage: Stage) -> Items:
     return Items(own, held, read.broken)
 
 
-def _made(args: argparse.Namespace, bound: Bound, items: Items) -> Mapping[str, Any]:
+def _made(args: argparse.Namespace, bound: AccuracyBound, items: Items) -> Mapping[str, Any]:
     return {
         "bound": {"error": bound.error, "top1": bound.top1},
         "method": args.method,
@@ -179,7 +187,7 @@ def _made(args: argparse.Namespace, bound: Bound, items: Items) -> Mapping[str, 
 
 
 @contextmanager
-def _telling(quiet: bool) -> Iterator[Stage]:
+def _showing_progress(quiet: bool) -> Iterator[Stage]:
     """Progress as a line that changes, on a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda what, number: None
@@ -197,7 +205,9 @@ def _telling(quiet: bool) -> Iterator[Stage]:
         yield stage
 
 
-def _facts(args: argparse.Namespace, bound: Bound, done: Outcome, items: Items) -> object:
+def _facts(
+    args: argparse.Namespace, bound: AccuracyBound, done: QuantizationResult, items: Items
+) -> object:
     return {
         "output": str(args.output),
         "bound": {"max_error": bound.error, "top1_agreement": bound.top1},
@@ -212,7 +222,7 @@ def _facts(args: argparse.Namespace, bound: Bound, done: Outcome, items: Items) 
     }
 
 
-def _tell(args: argparse.Namespace, bound: Bound, done: Outcome) -> None:
+def _print_result(args: argparse.Namespace, bound: AccuracyBound, done: QuantizationResult) -> None:
     shown = sorted(done.layers, key=lambda layer: -layer.error)
     hidden = 0 if args.verbose else max(0, len(shown) - _SHOWN)
     chosen = {layer.name for layer in shown[: len(shown) - hidden]}

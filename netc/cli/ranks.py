@@ -104,7 +104,7 @@ def with_snapshot(told: Diagnostic, last: Path | None) -> Diagnostic:
     return replace(told, help=(f"go on from the last snapshot with `--snapshot {last}`",))
 
 
-def told_batch(solver_batch: int, ranks: Group, batch: str) -> str:
+def describe_batch(solver_batch: int, ranks: Group, batch: str) -> str:
     """How many images an iteration takes, for the first line of a log."""
     own = solver_batch // ranks.size
     rule = "as written, for each rank" if batch == "per-rank" else "a part of what is written"

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from netc.analysis.profile import Profile, known_part
+from netc.analysis.profile import NetProfile, known_part
 from netc.analysis.receptive import ReceptiveField, receptive_fields
 from netc.cli.nets import Inspection, add_net_arguments, inspect_net
 from netc.cli.output import print_diagnostics, print_json, say
@@ -50,15 +50,15 @@ def run(args: argparse.Namespace) -> int:
         print_diagnostics(inspection.diagnostics)
     source, fields = _fields(inspection.profile, args.source)
     if args.blob is None:
-        _tell_all(args, inspection, source, fields)
+        _print_all(args, inspection, source, fields)
     else:
-        _tell_one(
+        _print_one(
             args, inspection.profile, source, _field_of(inspection.profile, args.blob, fields)
         )
     return 0 if inspection.ok else 1
 
 
-def _fields(profile: Profile, wanted: str | None) -> tuple[str, dict[str, ReceptiveField]]:
+def _fields(profile: NetProfile, wanted: str | None) -> tuple[str, dict[str, ReceptiveField]]:
     source = wanted or profile.source
     if source is None:
         raise NetcError(Diagnostic("unknown-input", "the net has no input"))
@@ -70,7 +70,7 @@ def _fields(profile: Profile, wanted: str | None) -> tuple[str, dict[str, Recept
     return source, receptive_fields(known_part(profile.graph), source)
 
 
-def _known(profile: Profile, blob: str) -> None:
+def _known(profile: NetProfile, blob: str) -> None:
     if blob not in profile.graph.values:
         raise NetcError(
             Diagnostic(
@@ -81,7 +81,7 @@ def _known(profile: Profile, blob: str) -> None:
         )
 
 
-def _field_of(profile: Profile, blob: str, fields: dict[str, ReceptiveField]) -> ReceptiveField:
+def _field_of(profile: NetProfile, blob: str, fields: dict[str, ReceptiveField]) -> ReceptiveField:
     _known(profile, blob)
     if blob not in fields:
         message = f"blob `{blob}` does not depend on the input, or its shape is unknown"
@@ -92,7 +92,7 @@ def _field_of(profile: Profile, blob: str, fields: dict[str, ReceptiveField]) ->
 # All blobs
 
 
-def _tell_all(
+def _print_all(
     args: argparse.Namespace, inspection: Inspection, source: str, fields: dict[str, ReceptiveField]
 ) -> None:
     graph = inspection.profile.graph
@@ -119,8 +119,8 @@ def _tell_all(
 # One element
 
 
-def _tell_one(
-    args: argparse.Namespace, profile: Profile, source: str, field: ReceptiveField
+def _print_one(
+    args: argparse.Namespace, profile: NetProfile, source: str, field: ReceptiveField
 ) -> None:
     shape, plane = profile.graph.shape(args.blob), profile.graph.shape(source)[2:]
     at = _element(args, shape, len(plane))

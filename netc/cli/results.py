@@ -10,14 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.cli.boxes import told
+from netc.cli.boxes import box_lines
 from netc.cli.output import say
 from netc.cli.texts import source_of
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import show
 from netc.language.read import read_document
-from netc.predict.boxes import Box
+from netc.predict.boxes import DetectedBox
 from netc.schema.bind import bind
 from netc.schema.load import load_schema
 from netc.syntax.reader import unreadable
@@ -60,7 +60,7 @@ def _label_map(path: str) -> list[str]:
     return [names.get(index, "") for index in range(max(names, default=-1) + 1)]
 
 
-class Told(NamedTuple):
+class PrintOptions(NamedTuple):
     """How outputs are printed.
 
     Attributes:
@@ -74,12 +74,12 @@ class Told(NamedTuple):
     labels: Sequence[str] = ()
     number: int = 5
     items: Sequence[str] = ()
-    boxes: Mapping[str, Sequence[Box]] = MappingProxyType({})
+    boxes: Mapping[str, Sequence[DetectedBox]] = MappingProxyType({})
     least: float = 0.0
 
 
 def as_json(
-    net: str, results: Mapping[str, Array], how: Told, found: Sequence[Diagnostic]
+    net: str, results: Mapping[str, Array], how: PrintOptions, found: Sequence[Diagnostic]
 ) -> dict[str, object]:
     """The outputs, and what was found on the way, as plain values."""
     outputs = {name: _output(array, how.labels, how.number) for name, array in results.items()}
@@ -103,12 +103,12 @@ def _output(array: Array, labels: Sequence[str], number: int) -> dict[str, objec
     return out
 
 
-def print_results(results: Mapping[str, Array], how: Told) -> None:
+def print_results(results: Mapping[str, Array], how: PrintOptions) -> None:
     """Print each output as text."""
     for name, array in results.items():
         if name in how.boxes:
             items = how.items if len(how.items) > 1 else ()
-            for line in told(name, how.boxes[name], items, how.least):
+            for line in box_lines(name, how.boxes[name], items, how.least):
                 say(line)
             continue
         scores = _scores(array)

@@ -17,7 +17,7 @@ from netc.cli.arguments import (
     reading,
 )
 from netc.cli.boxes import draw
-from netc.cli.feeds import Loaded, load_items
+from netc.cli.feeds import LoadedFeeds, load_items
 from netc.cli.files import write_arrays
 from netc.cli.items import Feed, expanded
 from netc.cli.listed import listed_feeds
@@ -25,7 +25,7 @@ from netc.cli.numbers import above_zero, finite, natural
 from netc.cli.options import add_backend_argument, add_feed_argument
 from netc.cli.output import print_diagnostics, print_json
 from netc.cli.progress import compiling
-from netc.cli.results import Told, as_json, print_results, read_labels
+from netc.cli.results import PrintOptions, as_json, print_results, read_labels
 from netc.cli.texts import STDIN, source_of
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError, Note
@@ -33,10 +33,10 @@ from netc.driver import compile
 from netc.frontend import Text, read_net
 from netc.ir.graph import Array, Graph, Value
 from netc.ir.types import Shape, show
-from netc.lower import State
+from netc.lower import NetState
 from netc.predict import declared
-from netc.predict.boxes import Box, boxes_of, detections
-from netc.predict.declared import Declared
+from netc.predict.boxes import DetectedBox, boxes_of, detections
+from netc.predict.declared import DeclaredInputs
 from netc.weights.zeros import zero_weights
 
 
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
     kept = [item for item in args.input if item.blob not in known.unneeded]
     files = expanded(kept, known.inputs) or _listed(known, args)
 
-    def load(some: Sequence[Feed]) -> Loaded:
+    def load(some: Sequence[Feed]) -> LoadedFeeds:
         return load_items(some, known.inputs, args, known.said, known.unneeded)
 
     first, *others = batches(files)
@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     boxes = {n: boxes_of(all_.results[n], labels, all_.pictures) for n in rows}
     if args.draw:
         _draw(args, boxes, all_)
-    how = Told(labels, args.top, all_.items, boxes, args.threshold)
+    how = PrintOptions(labels, args.top, all_.items, boxes, args.threshold)
     if args.json:
         print_json(as_json(net.name, all_.results, how, found))
     else:
@@ -145,7 +145,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _draw(args: argparse.Namespace, boxes: Mapping[str, Sequence[Box]], all_: Answers) -> None:
+def _draw(
+    args: argparse.Namespace, boxes: Mapping[str, Sequence[DetectedBox]], all_: Answers
+) -> None:
     """Draw what was found into the pictures.
 
     Raises:
@@ -158,7 +160,7 @@ def _draw(args: argparse.Namespace, boxes: Mapping[str, Sequence[Box]], all_: An
     draw(args.draw, [box for own in boxes.values() for box in own], pictures, args.threshold)
 
 
-def _listed(known: Declared, args: argparse.Namespace) -> list[Feed]:
+def _listed(known: DeclaredInputs, args: argparse.Namespace) -> list[Feed]:
     """The images that the net's own ImageData layer names, where no input is given."""
     if args.input:
         return []
@@ -167,13 +169,13 @@ def _listed(known: Declared, args: argparse.Namespace) -> list[Feed]:
     return listed_feeds(known.layers, wanted, folder, outside=args.allow_outside)
 
 
-def declared_inputs(net: Text, args: argparse.Namespace) -> Declared:
+def declared_inputs(net: Text, args: argparse.Namespace) -> DeclaredInputs:
     """What is known of the inputs before any is read.
 
     Raises:
         NetcError: the text has mistakes that no input can mend.
     """
-    state = State(args.phase, args.level, tuple(args.stage))
+    state = NetState(args.phase, args.level, tuple(args.stage))
     return declared.declared_inputs(
         net, state, args.output, dict(args.input_shape), **reading(args)
     )

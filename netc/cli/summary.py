@@ -17,7 +17,7 @@ from netc.report.summary import CSV_NAMES, csv_rows, table, to_json, totals
 from netc.report.table import as_csv, markdown, print_table
 
 if TYPE_CHECKING:
-    from netc.report.memory import Memory, Use
+    from netc.report.memory import NetMemory, Use
     from netc.report.training import TrainingMemory
 
 
@@ -80,19 +80,19 @@ def _inspected(args: argparse.Namespace) -> tuple[Inspection, TrainingMemory | N
     if not args.train:
         return inspect_net(args.net, args), None
     # Planning and solvers take longer to import than a summary without them takes.
-    from netc.ops.update_rules import Rule
+    from netc.ops.update_rules import UpdateRule
     from netc.report.training import training_memory
     from netc.solver.forecast import forecast
-    from netc.solver.read import Reading
+    from netc.solver.read import SolverReadOptions
     from netc.train.step import Updating
 
     args.phase = "TRAIN"
     if read_text(args.net, args).kind == "solver":
-        found = forecast(args.net, Reading(**reading(args)), dict(args.input_shape))
+        found = forecast(args.net, SolverReadOptions(**reading(args)), dict(args.input_shape))
         return inspection_of(found.built), found.memory()
     inspection = inspect_net(args.net, args)
     _must_be_complete(inspection, "--train")
-    return inspection, training_memory(inspection.profile.graph, Updating(Rule("SGD", 0.9)))
+    return inspection, training_memory(inspection.profile.graph, Updating(UpdateRule("SGD", 0.9)))
 
 
 def _training_json(used: TrainingMemory | None) -> dict[str, object]:
@@ -111,7 +111,7 @@ def _training_lines(used: TrainingMemory | None) -> list[str]:
     return training_lines(used)
 
 
-def _memory(args: argparse.Namespace, inspection: Inspection) -> Memory | None:
+def _memory(args: argparse.Namespace, inspection: Inspection) -> NetMemory | None:
     if not args.memory:
         return None
     _must_be_complete(inspection, "--memory")
@@ -154,7 +154,7 @@ def _batch(batch: int | None) -> str:
     return f", batch {batch}" + (": figures are of the whole batch" if batch > 1 else "")
 
 
-def _memory_lines(used: Memory | None) -> list[str]:
+def _memory_lines(used: NetMemory | None) -> list[str]:
     if used is None:
         return []
     planned = "cannot be planned: sizes follow from what is fed"
@@ -188,7 +188,7 @@ def _use_lines(limit: int | None, uses: tuple[Use, ...]) -> list[str]:
 
 
 def _as_json(
-    args: argparse.Namespace, inspection: Inspection, used: Memory | None, uses: tuple[Use, ...]
+    args: argparse.Namespace, inspection: Inspection, used: NetMemory | None, uses: tuple[Use, ...]
 ) -> dict[str, object]:
     out = to_json(inspection.profile, args.depth)
     if used is not None:

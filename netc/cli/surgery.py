@@ -16,12 +16,12 @@ from netc.cli.arguments import add_text_arguments, add_weights_argument
 from netc.cli.check import change_json
 from netc.cli.files import write_text
 from netc.cli.output import print_json, print_text, say
-from netc.cli.texts import Text, read_text
+from netc.cli.texts import UpgradedText, read_text
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import target_of
 from netc.ir.graph import Graph
 from netc.ir.types import Shape, show
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.migrate.change import Change
 from netc.schema.message import Message
 from netc.surgery.printing import printed
@@ -65,12 +65,12 @@ def add_stage_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def test_state(args: argparse.Namespace) -> State:
+def test_state(args: argparse.Namespace) -> NetState:
     """The phase TEST with the stages and level that are given."""
-    return State("TEST", args.level, tuple(args.stage))
+    return NetState("TEST", args.level, tuple(args.stage))
 
 
-def read_net_text(args: argparse.Namespace) -> Text:
+def read_net_text(args: argparse.Namespace) -> UpgradedText:
     """The net of the first argument, in the current format.
 
     Raises:
@@ -127,7 +127,7 @@ class Result:
 
     def __init__(
         self,
-        text: Text,
+        text: UpgradedText,
         message: Message,
         changes: Sequence[Change],
         last: str = "",

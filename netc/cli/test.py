@@ -9,12 +9,12 @@ from netc.cli.arguments import add_text_arguments, add_weights_argument, reading
 from netc.cli.logs import opened_log
 from netc.cli.numbers import level, natural, positive
 from netc.cli.options import add_backend_argument
-from netc.cli.output import print_diagnostics, print_json, say, tell_broken
+from netc.cli.output import print_diagnostics, print_json, report_broken, say
 from netc.cli.progress import bar, compiling
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.solver.log import CaffeLog, log_found
-from netc.solver.read import Reading
+from netc.solver.read import SolverReadOptions
 from netc.solver.rows import flattened
 from netc.solver.testing import Scores, Tester, log_batch, log_scores
 from netc.sources.paths import recorded
@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> int:
         tester = Tester(
             args.net,
             args.weights.split(","),
-            state=State("TEST", args.level, tuple(args.stage)),
+            state=NetState("TEST", args.level, tuple(args.stage)),
             backend=args.backend,
             threads=args.threads,
             seed=args.seed,
-            reading=Reading(given["define"], given["schema"]),
+            reading=SolverReadOptions(given["define"], given["schema"]),
             progress=progress,
             skip_broken=args.skip_broken,
         )
@@ -63,11 +63,11 @@ def run(args: argparse.Namespace) -> int:
         scores = _scored(tester, args.iterations, log)
         if log is not None:
             log_scores(log, scores)
-    tell_broken(tester.broken)
+    report_broken(tester.broken)
     if args.json:
         print_json(_as_json(scores, args.iterations))
     elif args.log != "-":
-        _tell(scores, args.iterations)
+        _print_scores(scores, args.iterations)
     return 0
 
 
@@ -83,7 +83,7 @@ def _scored(tester: Tester, passes: int, log: CaffeLog | None) -> Scores:
         return tester.score(passes, on_batch)
 
 
-def _tell(scores: Scores, passes: int) -> None:
+def _print_scores(scores: Scores, passes: int) -> None:
     for name, value in flattened(scores.means).items():
         weight = scores.weights.get(name.partition("[")[0], 0)
         said = f"  (* {weight:g} in the loss)" if weight else ""

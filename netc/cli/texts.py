@@ -24,7 +24,7 @@ from netc.syntax.reader import read_source, source_of_bytes
 STDIN = "-"
 
 
-class Text(NamedTuple):
+class UpgradedText(NamedTuple):
     """A text bound and upgraded; ``kind`` is "net", "solver" or "label map"."""
 
     kind: str
@@ -62,7 +62,7 @@ def net_source(path: str, schema: Schema) -> Source:
     return definition_text(path, schema.message("NetParameter"))
 
 
-def read_text(path: str, args: argparse.Namespace) -> Text:
+def read_text(path: str, args: argparse.Namespace) -> UpgradedText:
     """A net, solver or label map in the current format.
 
     Args:
@@ -79,7 +79,7 @@ def read_text(path: str, args: argparse.Namespace) -> Text:
         return upgraded_text(document, schema)
 
 
-def upgraded_text(document: Document, schema: Schema) -> Text:
+def upgraded_text(document: Document, schema: Schema) -> UpgradedText:
     """The document as the kind of text it looks like.
 
     Raises:
@@ -87,12 +87,12 @@ def upgraded_text(document: Document, schema: Schema) -> Text:
     """
     type = guess_message(document, schema)
     if type.name == "SolverParameter":
-        return Text("solver", document, *upgrade_solver(bind_net(document, type)))
+        return UpgradedText("solver", document, *upgrade_solver(bind_net(document, type)))
     if type.name == "LabelMap":
-        return Text("label map", document, bind_net(document, type), ())
+        return UpgradedText("label map", document, bind_net(document, type), ())
     check_kind(document, schema)
     net = bind_net(document, schema.message("NetParameter"))
-    return Text("net", document, *upgrade_net(net))
+    return UpgradedText("net", document, *upgrade_net(net))
 
 
 def left_out(changes: tuple[Change, ...]) -> tuple[Diagnostic, ...]:

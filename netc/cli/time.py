@@ -11,8 +11,8 @@ from netc.cli.numbers import level, natural, positive
 from netc.cli.options import add_backend_argument
 from netc.cli.output import print_diagnostics, print_json, say
 from netc.cli.progress import bar, compiling
-from netc.lower.rules import State
-from netc.solver.read import Reading
+from netc.lower.rules import NetState
+from netc.solver.read import SolverReadOptions
 from netc.solver.timing import PassTimer, Timing, log_times
 
 
@@ -43,11 +43,11 @@ def run(args: argparse.Namespace) -> int:
         timer = PassTimer(
             args.net,
             args.weights.split(",") if args.weights else (),
-            state=State(args.phase, args.level, tuple(args.stage)),
+            state=NetState(args.phase, args.level, tuple(args.stage)),
             backend=args.backend,
             threads=args.threads,
             seed=args.seed,
-            reading=Reading(given["define"], given["schema"]),
+            reading=SolverReadOptions(given["define"], given["schema"]),
             progress=progress,
         )
     print_diagnostics(timer.diagnostics)
@@ -61,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(_as_json(timing))
     elif args.log != "-":
-        _tell(timing)
+        _print_timing(timing)
     return 0
 
 
-def _tell(timing: Timing) -> None:
+def _print_timing(timing: Timing) -> None:
     say(
         f"{1e3 * statistics.median(timing.passes):.2f} ms a pass, forward and backward (median)", ""
     )

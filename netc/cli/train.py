@@ -12,28 +12,28 @@ from types import FrameType
 from netc.cli.arguments import add_text_arguments, reading, size
 from netc.cli.numbers import level, natural, positive
 from netc.cli.options import add_backend_argument
-from netc.cli.output import print_diagnostics, print_json, say, tell_broken
+from netc.cli.output import print_diagnostics, print_json, report_broken, say
 from netc.cli.progress import compiling
 from netc.cli.ranks import (
     Group,
     add_rank_arguments,
+    describe_batch,
     failing_together,
     open_ranks,
     threads_of,
-    told_batch,
 )
 from netc.cli.running import Running
 from netc.diagnostics import NetcError
 from netc.files import cannot_write
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.solver.log import CaffeLog, log_found
 from netc.solver.plot import check_plot, write_plot
-from netc.solver.rows import Rows
+from netc.solver.rows import EventRows
 from netc.solver.snapshots import last_state
 from netc.solver.solver import Solver
 from netc.solver.tensorboard import TensorBoard
 from netc.solver.watch import Best, SnapshotsAt
-from netc.sources.paths import Found, recorded
+from netc.sources.paths import ResolvedPath, recorded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,7 +154,7 @@ def _opened(args: argparse.Namespace, ranks: Group | None) -> Solver:
             seed=args.seed,
             freeze=args.freeze,
             fields=dict(args.fields),
-            state=State("TRAIN", args.level or 0, tuple(args.stage)),
+            state=NetState("TRAIN", args.level or 0, tuple(args.stage)),
             memory=args.memory,
             skip_broken=args.skip_broken,
             ranks=ranks,
@@ -165,11 +165,11 @@ def _opened(args: argparse.Namespace, ranks: Group | None) -> Solver:
 
 
 def _lead(
-    solver: Solver, args: argparse.Namespace, ranks: Group | None, found: Sequence[Found]
+    solver: Solver, args: argparse.Namespace, ranks: Group | None, found: Sequence[ResolvedPath]
 ) -> None:
     """Train, and show and write what comes of it: the work of the only rank, or of rank 0."""
     print_diagnostics(solver.diagnostics)
-    rows = Rows()
+    rows = EventRows()
     solver.listeners.append(rows)
     best = _watch(solver, args)
     with ExitStack() as stack:
@@ -179,9 +179,9 @@ def _lead(
             solver.listeners.append(log)
             log_found(log, found)
             if ranks is not None:
-                log.line("parallel.cpp:1", told_batch(solver.batch, ranks, args.batch))
+                log.line("parallel.cpp:1", describe_batch(solver.batch, ranks, args.batch))
         if ranks is not None and not _takes_output(args):
-            say(told_batch(solver.batch, ranks, args.batch))
+            say(describe_batch(solver.batch, ranks, args.batch))
         if args.tensorboard:
             solver.listeners.append(stack.enter_context(TensorBoard(args.tensorboard)))
         stack.enter_context(_signals(solver, args))
@@ -192,12 +192,12 @@ def _lead(
                 _write(rows, args)
             raise
     _write(rows, args)
-    tell_broken(solver.broken)
+    report_broken(solver.broken)
     if best is not None and best.value is not None and not _takes_output(args):
         say(f"best {best.score} {best.value:g} after {best.iteration} iterations: {best.path}")
 
 
-def _write(rows: Rows, args: argparse.Namespace) -> None:
+def _write(rows: EventRows, args: argparse.Namespace) -> None:
     """What was displayed and tested, in the formats that were asked for."""
     if args.csv:
         rows.write_csv(args.csv)

@@ -12,7 +12,7 @@ from netc.cli.arguments import add_text_arguments, add_weights_argument
 from netc.cli.check import change_json
 from netc.cli.files import write_text
 from netc.cli.output import print_diagnostics, print_json, print_text, say
-from netc.cli.texts import Text, left_out, read_text, source_of
+from netc.cli.texts import UpgradedText, left_out, read_text, source_of
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import target_of
 from netc.migrate.change import Change
@@ -75,11 +75,11 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.output, new)
     elif not args.json:
         print_text(new)
-    _tell(args, old, target, new)
+    _print_upgrade(args, old, target, new)
     return 0
 
 
-def _printed(old: Text) -> str:
+def _printed(old: UpgradedText) -> str:
     """The new text; of one that was in the current format the old one, in canonical form."""
     if not old.changes:
         return print_document(old.document)
@@ -123,7 +123,7 @@ def _weights_target(args: argparse.Namespace) -> Path | None:
     return target
 
 
-def _upgrade_weights(path: str, target: Path, text: Text) -> Text:
+def _upgrade_weights(path: str, target: Path, text: UpgradedText) -> UpgradedText:
     """Write the weights; what changed in them comes after the text's own changes."""
     from netc.weights import upgrade_weights
 
@@ -160,7 +160,9 @@ def _upgrade_alone(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(args: argparse.Namespace, old: Text, target: Path | None, new: str) -> None:
+def _print_upgrade(
+    args: argparse.Namespace, old: UpgradedText, target: Path | None, new: str
+) -> None:
     if args.json:
         print_json(_as_json(args, old, target, new))
         return
@@ -171,7 +173,7 @@ def _tell(args: argparse.Namespace, old: Text, target: Path | None, new: str) ->
         say(line, stream=stream)
 
 
-def _report(args: argparse.Namespace, old: Text, target: Path | None) -> Iterator[str]:
+def _report(args: argparse.Namespace, old: UpgradedText, target: Path | None) -> Iterator[str]:
     told = [change for change in old.changes if not change.lossy]
     if not old.changes:
         yield f"{old.document.source.name}: this {old.kind} is in the current format already"
@@ -191,7 +193,7 @@ def _lines(changes: Sequence[Change], verbose: bool) -> Iterator[str]:
 
 
 def _as_json(
-    args: argparse.Namespace, old: Text, target: Path | None, new: str
+    args: argparse.Namespace, old: UpgradedText, target: Path | None, new: str
 ) -> dict[str, object]:
     out: dict[str, object] = {
         "file": old.document.source.name,

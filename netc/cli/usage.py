@@ -63,7 +63,7 @@ class Formatter(argparse.HelpFormatter):
         return "\n".join(indent + line for line in self._split_lines(text, width - len(indent)))
 
 
-class Parser(argparse.ArgumentParser):
+class UsageParser(argparse.ArgumentParser):
     """A parser whose complaints fit the terminal."""
 
     def error(self, message: str) -> NoReturn:

@@ -19,16 +19,16 @@ from netc.cli.output import print_diagnostics, print_json, say
 from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.frontend import read_net
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.surgery.certificate import (
-    Subject,
+    CertifiedFiles,
     certificate,
     changed_files,
     differences,
     named_files,
     read_certificate,
 )
-from netc.surgery.loading import Loaded, loaded
+from netc.surgery.loading import LoadedState, loaded
 from netc.surgery.opponents import CaffesNumbers, OnnxModel, OpenCv, Opponent, OtherNet
 from netc.surgery.proof import TOLERANCE
 from netc.surgery.verification_page import verification_page
@@ -93,7 +93,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 class Asked(NamedTuple):
     """A comparison that is to be made."""
 
-    subject: Subject
+    subject: CertifiedFiles
     against: str
     seed: int
     tolerance: float
@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     if args.check:
         return _check(args)
-    subject = Subject(
+    subject = CertifiedFiles(
         Path(args.net),
         Path(args.weights) if args.weights else None,
         Path(args.inputs) if args.inputs else None,
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(made)
     else:
-        _tell(args, opponent, found)
+        _print_verification(args, opponent, found)
     return 0 if found.equal else 1
 
 
@@ -142,9 +142,9 @@ def _usage_problem(args: argparse.Namespace) -> str:
     return ""
 
 
-def _compared(asked: Asked, how: Any) -> tuple[Loaded, Opponent, Verification]:
+def _compared(asked: Asked, how: Any) -> tuple[LoadedState, Opponent, Verification]:
     subject = asked.subject
-    state = State("TEST", subject.level, subject.stages)
+    state = NetState("TEST", subject.level, subject.stages)
     weights = str(subject.weights) if subject.weights else None
     net = loaded(read_net(subject.net, **how).message, weights, state, subject.shapes)
     opponent = _opponent(asked, state, how)
@@ -159,7 +159,7 @@ def _compared(asked: Asked, how: Any) -> tuple[Loaded, Opponent, Verification]:
     return net, opponent, found
 
 
-def _opponent(asked: Asked, state: State, how: Any) -> Opponent:
+def _opponent(asked: Asked, state: NetState, how: Any) -> Opponent:
     """Who the net is compared with.
 
     Raises:
@@ -183,7 +183,7 @@ def _opponent(asked: Asked, state: State, how: Any) -> Opponent:
     raise NetcError(Diagnostic("bad-argument", message, help=(help,)))
 
 
-def _feeds(path: Path | None, net: Loaded) -> dict[str, Array]:
+def _feeds(path: Path | None, net: LoadedState) -> dict[str, Array]:
     """Inputs of a file, by blob."""
     if path is None:
         return {}
@@ -213,7 +213,7 @@ def _who(opponent: Opponent) -> str:
     return " in ".join([*names, *filter(None, [opponent.version])])
 
 
-def _tell(args: argparse.Namespace, opponent: Opponent, found: Verification) -> None:
+def _print_verification(args: argparse.Namespace, opponent: Opponent, found: Verification) -> None:
     departed = found.departed
     if departed is not None:
         say(

@@ -145,14 +145,14 @@ def parse_graph(text: str, load_params: LoadParams) -> Graph:
     Raises:
         ValueError: a line that is none of the forms, with its number.
     """
-    reader = _Reader(load_params)
+    reader = _GraphReader(load_params)
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip() and not reader.take(line):
             raise ValueError(f"line {number} is no part of a graph: {line!r}")
     return reader.graph()
 
 
-class _Reader:
+class _GraphReader:
     """Takes the lines of a graph's text one by one."""
 
     def __init__(self, load_params: LoadParams) -> None:

@@ -11,25 +11,34 @@ from netc.diagnostics import NetcError, Span, did_you_mean
 from netc.language.frame import Frame
 from netc.language.limits import MAX_LIST, MAX_STEPS
 from netc.language.lost import LOST, Faults, LostError
-from netc.language.names import Names
+from netc.language.names import PlainNetNames
 from netc.language.operators import FUNCTIONS, apply, bounds, call, item, negate, truth
 from netc.language.tree import (
     Binary,
     Body,
-    Chain,
+    CallStep,
+    ChainExpression,
     Comprehension,
     Conditional,
-    Declared,
     Expression,
     Index,
     ListOf,
     Literal,
     Name,
-    Step,
-    Text,
+    ParameterDeclaration,
+    TextLiteral,
     Unary,
 )
-from netc.language.values import DIVISION, Blob, MeaningError, Value, flat, kind, plain_text, sized
+from netc.language.values import (
+    DIVISION,
+    BlobRef,
+    MeaningError,
+    Value,
+    flat,
+    kind,
+    plain_text,
+    sized,
+)
 
 _Result = TypeVar("_Result")
 
@@ -37,13 +46,13 @@ _Result = TypeVar("_Result")
 class Uses(Protocol):
     """What makes layers for the steps of chains; expressions know nothing of layers."""
 
-    def use(self, step: Step, bottoms: list[Blob], owned: bool, frame: Frame) -> Value:
+    def use(self, step: CallStep, bottoms: list[BlobRef], owned: bool, frame: Frame) -> Value:
         """Make the layer or module of a step; returns its tops.
 
         ``owned``: the chain itself made the bottoms, so that a layer may work in place.
         """
 
-    def lost_use(self, step: Step, frame: Frame) -> Value:
+    def lost_use(self, step: CallStep, frame: Frame) -> Value:
         """The value of a step that failed, which causes no further errors."""
 
     def is_type(self, name: str) -> bool:
@@ -66,15 +75,15 @@ class Evaluator:
 
     uses: Uses
 
-    def __init__(self, declared: Mapping[str, Declared]) -> None:
-        self.names = Names()
+    def __init__(self, declared: Mapping[str, ParameterDeclaration]) -> None:
+        self.names = PlainNetNames()
         self.steps = 0
-        self.rewrites: Counter[Blob] = Counter()
+        self.rewrites: Counter[BlobRef] = Counter()
         self.declared = declared
         self.faults = Faults()
         self._rules: dict[type, Callable[[Any, Frame], Value]] = {
             Literal: lambda e, frame: e.value,
-            Text: self.text,
+            TextLiteral: self.text,
             Name: self.name,
             ListOf: self.list_of,
             Comprehension: self.comprehension,
@@ -82,11 +91,11 @@ class Evaluator:
             Binary: self.binary,
             Conditional: self.conditional,
             Index: self.index,
-            Step: self.head_use,
-            Chain: self.chain,
+            CallStep: self.head_use,
+            ChainExpression: self.chain,
         }
 
-    def known_blob(self, name: str, frame: Frame) -> Blob | None:
+    def known_blob(self, name: str, frame: Frame) -> BlobRef | None:
         """The blob of this name in a frame; None where there is none."""
         return self.names.find(name, frame)
 
@@ -123,7 +132,7 @@ class Evaluator:
             divided = (DIVISION,) if "a float" in fault.message else ()
             raise frame.error(fault.code, fault.message, span, *fault.help, *divided) from None
 
-    def text(self, text: Text, frame: Frame) -> str:
+    def text(self, text: TextLiteral, frame: Frame) -> str:
         """A string with the values of its expressions inserted."""
         parts = []
         for part in text.parts:
@@ -264,7 +273,7 @@ class Evaluator:
         index = self.evaluate(expression.position, frame)
         return self.guard(frame, expression.span, item, value, index)
 
-    def head_use(self, step: Step, frame: Frame) -> Value:
+    def head_use(self, step: CallStep, frame: Frame) -> Value:
         """The value of a function call, or of a layer or module without bottoms.
 
         Raises:
@@ -282,7 +291,7 @@ class Evaluator:
         result = self.guard(frame, step.span, call, step.name, values)
         return self.sized(frame, step.span, result)
 
-    def chain(self, chain: Chain, frame: Frame) -> Value:
+    def chain(self, chain: ChainExpression, frame: Frame) -> Value:
         """The tops of a chain's last step; each step reads those of the one before it."""
         if chain.head is None:
             value = self.previous(frame, chain.span)
@@ -290,7 +299,7 @@ class Evaluator:
             value = self.evaluate(chain.head, frame)
         bottoms = self.blobs(value, chain, frame)
         # Blobs that the chain did not make, by how often they were written over when it began.
-        foreign = {} if isinstance(chain.head, Step) else {b: self.rewrites[b] for b in bottoms}
+        foreign = {} if isinstance(chain.head, CallStep) else {b: self.rewrites[b] for b in bottoms}
         for step in chain.steps:
             if step.condition is None or self.holds(step.condition, frame):
                 owned = all(self.rewrites[b] > foreign.get(b, -1) for b in bottoms)
@@ -302,7 +311,7 @@ class Evaluator:
                 bottoms = self.flattened(value, frame, step.span)
         return value
 
-    def blobs(self, value: Value, chain: Chain, frame: Frame) -> list[Blob]:
+    def blobs(self, value: Value, chain: ChainExpression, frame: Frame) -> list[BlobRef]:
         """The blobs that a chain starts with.
 
         Raises:
@@ -312,7 +321,7 @@ class Evaluator:
         found = []
         for each in self.flattened(value, frame, span):
             blob = self.known_blob(each, frame) if isinstance(each, str) else each
-            if not isinstance(blob, Blob):
+            if not isinstance(blob, BlobRef):
                 raise self._no_blob(each, frame, span)
             found.append(blob)
         return found

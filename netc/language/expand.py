@@ -20,7 +20,8 @@ from netc.language.parameters import check_names, given_value
 from netc.language.tree import (
     Assign,
     Body,
-    Declared,
+    CallStep,
+    ChainStatement,
     Expect,
     FieldOf,
     FieldValue,
@@ -28,17 +29,16 @@ from netc.language.tree import (
     Include,
     Input,
     Let,
-    Module,
-    Phase,
-    Program,
+    ModuleDefinition,
+    ParameterDeclaration,
+    PhaseBlock,
     Repeat,
-    Run,
     Shape,
+    SourceProgram,
     Statement,
-    Step,
-    Text,
+    TextLiteral,
 )
-from netc.language.values import DIVISION, Blob, is_int, kind
+from netc.language.values import DIVISION, BlobRef, is_int, kind
 from netc.migrate.generations import bind_net
 from netc.schema.message import MessageType
 from netc.syntax.ast import Block, Document, Field, Scalar
@@ -47,7 +47,7 @@ LAYERS = ("layer", "layers")
 
 
 def expand(
-    program: Program, net: MessageType, define: Mapping[str, object], folder: Path | None
+    program: SourceProgram, net: MessageType, define: Mapping[str, object], folder: Path | None
 ) -> Document:
     """The plain document that a program stands for.
 
@@ -99,13 +99,13 @@ class Expansion:
         self.define = define
         self._handlers: dict[type, Callable[[Any, Frame], None]] = {
             FieldOf: self.field_statement,
-            Declared: self.declare,
+            ParameterDeclaration: self.declare,
             Assign: self.assign,
-            Phase: self.phase,
+            PhaseBlock: self.phase,
             Input: self.input,
             Expect: self.expect,
-            Run: self.chain_statement,
-            Module: lambda statement, frame: None,
+            ChainStatement: self.chain_statement,
+            ModuleDefinition: lambda statement, frame: None,
             Include: lambda statement, frame: None,
         }
 
@@ -136,7 +136,7 @@ class Expansion:
 
     def _lose(self, statement: Statement, frame: Frame) -> None:
         """Give the names of a statement that failed values that make no further complaint."""
-        if isinstance(statement, (Let, Declared)):
+        if isinstance(statement, (Let, ParameterDeclaration)):
             name = statement.name if isinstance(statement.name, str) else statement.name.name
             frame.values[name] = LOST
         elif isinstance(statement, Assign):
@@ -147,15 +147,15 @@ class Expansion:
             for field in statement.value.statements:
                 if isinstance(field, FieldOf) and field.name == "top":
                     self._lose_blob(field.value, frame)
-        if isinstance(statement, (Assign, Run, FieldOf, Input)):
+        if isinstance(statement, (Assign, ChainStatement, FieldOf, Input)):
             frame.prev = BLOB
 
     def _lose_blob(self, name: FieldValue, frame: Frame) -> None:
         """Make a blob known whose layer could not be made."""
-        if isinstance(name, Text) and all(isinstance(part, str) for part in name.parts):
+        if isinstance(name, TextLiteral) and all(isinstance(part, str) for part in name.parts):
             self.evaluator.names.make("".join(map(str, name.parts)), frame)
 
-    def declare(self, declared: Declared, frame: Frame) -> None:
+    def declare(self, declared: ParameterDeclaration, frame: Frame) -> None:
         """Give a parameter of the file its value: the defined one, or its default.
 
         Raises:
@@ -194,25 +194,25 @@ class Expansion:
             help = 'a layer with several tops says so: `Slice(top: ["a", "b"])`'
             raise frame.error("expression", message, span, *([help] if count == 1 else []))
         for blob in self.evaluator.flattened(value, frame, span):
-            if not isinstance(blob, Blob):
+            if not isinstance(blob, BlobRef):
                 message = f"`{names[0]} = ...` names a blob, and this is {kind(blob)}"
                 raise frame.error("wrong-kind", message, span, f"write `let {names[0]} = ...`")
         frame.values.update(zip(names, values, strict=True))
         frame.prev = value
 
-    def chain_statement(self, statement: Run, frame: Frame) -> None:
+    def chain_statement(self, statement: ChainStatement, frame: Frame) -> None:
         """Run a chain that stands by itself.
 
         Raises:
             NetcError: syntax, for a function call, whose value nothing would use.
         """
         value = self.evaluator.evaluate(statement.chain, frame)
-        if isinstance(statement.chain, Step) and statement.chain.name in FUNCTIONS:
+        if isinstance(statement.chain, CallStep) and statement.chain.name in FUNCTIONS:
             message = "a value alone does nothing"
             raise frame.error("syntax", message, statement.chain.span)
         frame.prev = value
 
-    def phase(self, statement: Phase, frame: Frame) -> None:
+    def phase(self, statement: PhaseBlock, frame: Frame) -> None:
         """Run `phase TRAIN { ... }`, whose layers get a rule for the phase.
 
         Raises:
@@ -285,14 +285,14 @@ class Expansion:
         """
         value = self.evaluator.evaluate(statement.blob, frame)
         blob = self.evaluator.known_blob(value, frame) if isinstance(value, str) else value
-        if not isinstance(blob, Blob):
+        if not isinstance(blob, BlobRef):
             shown = f"`{value}`" if isinstance(value, str) else kind(value)
             message = f"`expect` takes a blob, and {shown} is none"
             raise frame.error("unknown-name", message, statement.blob.span)
         self._expected(blob, self.sizes(statement.shape, frame), statement.shape, frame)
 
     def _expected(
-        self, blob: Blob, sizes: Sequence[int | None], shape: Shape, frame: Frame
+        self, blob: BlobRef, sizes: Sequence[int | None], shape: Shape, frame: Frame
     ) -> None:
         place = frame.place(shape.span)
         name = Field("blob", Scalar("string", blob.name.encode(), place), place)

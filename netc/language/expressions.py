@@ -13,7 +13,8 @@ from netc.language.tree import (
     Argument,
     Binary,
     Body,
-    Chain,
+    CallStep,
+    ChainExpression,
     Comprehension,
     Conditional,
     Expression,
@@ -21,8 +22,7 @@ from netc.language.tree import (
     ListOf,
     Literal,
     Name,
-    Step,
-    Text,
+    TextLiteral,
     Unary,
 )
 from netc.syntax.literals import BadEscapeError, float_value, integer_value, string_value
@@ -59,9 +59,9 @@ class ExpressionParser(Cursor):
         if not steps:
             assert head is not None  # without a head an arrow came
             return head
-        return Chain(head, tuple(steps), self.span(first))
+        return ChainExpression(head, tuple(steps), self.span(first))
 
-    def step(self) -> Step:
+    def step(self) -> CallStep:
         """Parse one step of a chain: a use or a call, its label and its condition."""
         first = self.name("the name of a layer type or module behind `->`")
         arguments = self.arguments() if self.is_op("(") and not self.here.fresh else ()
@@ -75,7 +75,7 @@ class ExpressionParser(Cursor):
                     "a step is left out or not, without `else`",
                     "put a chain in parentheses: `(x -> a) if condition else y`",
                 )
-        return Step(
+        return CallStep(
             first.text, arguments, label, condition, self.span(first), self.token_span(first)
         )
 
@@ -220,7 +220,7 @@ class ExpressionParser(Cursor):
         if self.is_op("(") and not self.here.fresh:
             arguments = self.arguments()
             label = self.label()
-            return Step(token.text, arguments, label, None, self.span(token), span)
+            return CallStep(token.text, arguments, label, None, self.span(token), span)
         if token.text in ("true", "false"):
             return Literal(token.text == "true", span)
         return Name(token.text, span)
@@ -274,14 +274,14 @@ class _Inner(ExpressionParser):
         raise self.fault("a block of fields cannot stand within a string")
 
 
-def text_of(source: Source, token: Token) -> Text:
+def text_of(source: Source, token: Token) -> TextLiteral:
     """A quoted string as pieces of text, and the expressions between them.
 
     Raises:
         NetcError: bad-escape, or the errors of an expression.
     """
     if token.text == '""':  # empty, or in the place of a string that is none
-        return Text((), Span(source, token.start, token.end))
+        return TextLiteral((), Span(source, token.start, token.end))
     parts: list[str | Expression] = []
     at, end = token.start + 1, token.end - 1
     text = source.text
@@ -295,7 +295,7 @@ def text_of(source: Source, token: Token) -> Text:
         parts.append(_inner(source, mark + 2, close))
         at = close + 1
     parts.append(_plain(source, at, end))
-    return Text(tuple(p for p in parts if p != ""), Span(source, token.start, token.end))
+    return TextLiteral(tuple(p for p in parts if p != ""), Span(source, token.start, token.end))
 
 
 def _closing(source: Source, mark: int, end: int) -> int:

@@ -8,8 +8,8 @@ from netc.language.tree import (
     FieldList,
     FieldOf,
     FieldValue,
-    Hole,
-    Text,
+    Interpolation,
+    TextLiteral,
 )
 from netc.syntax.ast import Scalar
 from netc.syntax.literals import float_value, integer_value
@@ -94,16 +94,16 @@ class FieldParser(ExpressionParser):
             return Scalar("identifier", self.take().text, self.span(token))
         raise self.fault("a value is missing")
 
-    def hole(self) -> Hole:
+    def hole(self) -> Interpolation:
         """Parse `${ expression }`."""
         opening = self.take()
         with self.nested():
             expression = self.expression()
         if not self.skip("}"):
             raise self.unclosed(opening, "}")
-        return Hole(expression, self.span(opening))
+        return Interpolation(expression, self.span(opening))
 
-    def strings(self) -> Text:
+    def strings(self) -> TextLiteral:
         """Parse a quoted string, or several adjacent ones, which are one."""
         first = self.here
         parts: list[str | Expression] = []
@@ -111,4 +111,4 @@ class FieldParser(ExpressionParser):
             if self.here is not first and self.ahead().text == "->":
                 break  # the start of a chain
             parts += text_of(self.source, self.take()).parts
-        return Text(tuple(parts), self.span(first))
+        return TextLiteral(tuple(parts), self.span(first))

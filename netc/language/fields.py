@@ -8,20 +8,20 @@ from netc.diagnostics import Diagnostic, NetcError, Span
 from netc.language.evaluate import Evaluator
 from netc.language.frame import Frame
 from netc.language.limits import MAX_STEPS
-from netc.language.shorts import Word
+from netc.language.shorts import EnumWord
 from netc.language.tree import (
     Body,
     FieldList,
     FieldOf,
     FieldValue,
-    Hole,
     If,
+    Interpolation,
     Let,
     Repeat,
     Statement,
-    Text,
+    TextLiteral,
 )
-from netc.language.values import DIVISION, Blob, Value, division_help, kind
+from netc.language.values import DIVISION, BlobRef, Value, division_help, kind
 from netc.language.weight import weight
 from netc.schema.message import FieldType, MessageType
 from netc.syntax.ast import Block, Field, ListValue, Scalar
@@ -32,9 +32,9 @@ _WHOLE = {"int32", "int64", "uint32", "uint64", "sint32", "sint64"}
 Control = If | Repeat | Let
 
 
-def scalar(value: Value | Word, span: Span, field: FieldType | None) -> Scalar:
+def scalar(value: Value | EnumWord, span: Span, field: FieldType | None) -> Scalar:
     """A value as the tree of prototxt has it; a string for an enum field is an identifier."""
-    if isinstance(value, Word):
+    if isinstance(value, EnumWord):
         return Scalar("identifier", value.text, span)
     if isinstance(value, bool):
         return Scalar("identifier", "true" if value else "false", span)
@@ -42,7 +42,7 @@ def scalar(value: Value | Word, span: Span, field: FieldType | None) -> Scalar:
         return Scalar("integer", value, span)
     if isinstance(value, float):
         return Scalar("float", value, span)
-    text = value.name if isinstance(value, Blob) else str(value)
+    text = value.name if isinstance(value, BlobRef) else str(value)
     if field and field.kind == "enum":
         return Scalar("identifier", text, span)
     return Scalar("string", encode(text), span)
@@ -160,7 +160,7 @@ class FieldExpander:
         """The plain field; several where ``${ }`` is a list and the field is repeated."""
         known = type.fields.get(field.name) if type else None
         span = frame.place(field.span)
-        if isinstance(field.value, Hole):
+        if isinstance(field.value, Interpolation):
             return self.filled(field.name, span, field.value, known, frame)
         value = self.value_of(field.value, known, frame)
         if isinstance(value, list):
@@ -168,7 +168,7 @@ class FieldExpander:
         return [Field(field.name, value, span)]
 
     def filled(
-        self, name: str, span: Span, hole: Hole, known: FieldType | None, frame: Frame
+        self, name: str, span: Span, hole: Interpolation, known: FieldType | None, frame: Frame
     ) -> list[Field]:
         """The plain fields of one whose whole value is ``${ }``."""
         value = self.evaluator.evaluate(hole.expression, frame)
@@ -179,7 +179,7 @@ class FieldExpander:
         self,
         name: str,
         span: Span,
-        value: Value | Word,
+        value: Value | EnumWord,
         place: Span,
         known: FieldType | None,
         frame: Frame,
@@ -207,7 +207,7 @@ class FieldExpander:
         if isinstance(value, Scalar):
             self._check_word(value, known, frame)
             return value._replace(span=frame.place(value.span))
-        if isinstance(value, Text):
+        if isinstance(value, TextLiteral):
             return scalar(self.evaluator.text(value, frame), frame.place(value.span), None)
         if isinstance(value, Body):
             inner = known.message if known else None
@@ -227,7 +227,7 @@ class FieldExpander:
     def _items(
         self, item: FieldValue, known: FieldType | None, frame: Frame
     ) -> Iterator[Scalar | Block]:
-        if isinstance(item, Hole):
+        if isinstance(item, Interpolation):
             for value in self.evaluator.flattened(
                 self.evaluator.evaluate(item.expression, frame), frame, item.span
             ):

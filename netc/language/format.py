@@ -53,7 +53,7 @@ def format_program(source: Source) -> str:
     parser.statements("")
     parser.check()
     words = list(_words(source.text))
-    writer = _Writer(source, parser.starts, _block_edges(words))
+    writer = _LineWriter(source, parser.starts, _block_edges(words))
     for word in words:
         writer.add(word)
     return writer.text()
@@ -138,7 +138,7 @@ class _Level:
     column: int = -1
 
 
-class _Writer:
+class _LineWriter:
     """Puts words into lines."""
 
     def __init__(self, source: Source, starts: set[int], edges: set[int]) -> None:

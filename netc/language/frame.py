@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from netc.diagnostics import Diagnostic, NetcError, Note, Span
-from netc.language.values import Blob, Value
+from netc.language.values import BlobRef, Value
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Frame:
     """
 
     values: dict[str, Value] = field(default_factory=dict)
-    made: dict[str, Blob] = field(default_factory=dict)
+    made: dict[str, BlobRef] = field(default_factory=dict)
     scopes: tuple[str, ...] = ("",)
     file: Frame | None = None
     used_at: Span | None = None
@@ -56,7 +56,7 @@ class Frame:
         if name in self.values:
             return self.values[name]
         found = self.file.values.get(name) if self.file else None
-        return None if isinstance(found, Blob) else found
+        return None if isinstance(found, BlobRef) else found
 
     def visible(self) -> Iterator[str]:
         """All names that have a value here."""

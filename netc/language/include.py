@@ -10,7 +10,13 @@ from netc.diagnostics import Diagnostic, NetcError, Note, Span
 from netc.language.limits import MAX_INCLUDES
 from netc.language.operators import FUNCTIONS
 from netc.language.parser import parse_program
-from netc.language.tree import Declared, Include, Module, Program, Statement
+from netc.language.tree import (
+    Include,
+    ModuleDefinition,
+    ParameterDeclaration,
+    SourceProgram,
+    Statement,
+)
 from netc.paths import OutsideError, within
 from netc.syntax.reader import read_source
 
@@ -20,11 +26,11 @@ class Gathered:
     """The statements, each with the ``include`` it came in by, and what they define."""
 
     statements: list[tuple[Statement, Span | None]] = field(default_factory=list)
-    modules: dict[str, Module] = field(default_factory=dict)
-    parameters: dict[str, Declared] = field(default_factory=dict)
+    modules: dict[str, ModuleDefinition] = field(default_factory=dict)
+    parameters: dict[str, ParameterDeclaration] = field(default_factory=dict)
 
 
-def gather(program: Program, folder: Path | None) -> Gathered:
+def gather(program: SourceProgram, folder: Path | None) -> Gathered:
     """All statements of a text and of the files it includes, in order.
 
     Args:
@@ -38,17 +44,17 @@ def gather(program: Program, folder: Path | None) -> Gathered:
     found = Gathered()
     root = folder.resolve() if folder else None
     seen = {(root / Path(program.source.name).name).resolve()} if root else set()
-    for statement, used_at in _flat(program, _Place(root, root, seen), None):
-        if isinstance(statement, Module):
+    for statement, used_at in _flat(program, _IncludeScope(root, root, seen), None):
+        if isinstance(statement, ModuleDefinition):
             _define_module(found, statement)
-        elif isinstance(statement, Declared):
+        elif isinstance(statement, ParameterDeclaration):
             _define_parameter(found, statement)
         found.statements.append((statement, used_at))
     return found
 
 
 @dataclass
-class _Place:
+class _IncludeScope:
     """Where paths start, what they must stay in, and the files that were included."""
 
     root: Path | None
@@ -58,7 +64,7 @@ class _Place:
 
 
 def _flat(
-    program: Program, place: _Place, used_at: Span | None
+    program: SourceProgram, place: _IncludeScope, used_at: Span | None
 ) -> Iterator[tuple[Statement, Span | None]]:
     for statement in program.statements:
         if not isinstance(statement, Include):
@@ -68,11 +74,11 @@ def _flat(
         path = _path(statement.path, span, place)
         if path not in place.seen:
             place.seen.add(path)
-            inner = _Place(place.root, path.parent, place.seen, place.depth + 1)
+            inner = _IncludeScope(place.root, path.parent, place.seen, place.depth + 1)
             yield from _flat(_read(statement, path, span, place), inner, span)
 
 
-def _read(statement: Include, path: Path, span: Span, place: _Place) -> Program:
+def _read(statement: Include, path: Path, span: Span, place: _IncludeScope) -> SourceProgram:
     if place.depth >= MAX_INCLUDES:
         message = f"files include each other deeper than {MAX_INCLUDES}"
         raise NetcError(Diagnostic("too-deep", message, span))
@@ -83,7 +89,7 @@ def _read(statement: Include, path: Path, span: Span, place: _Place) -> Program:
     return parse_program(source)
 
 
-def _path(text: str, span: Span, place: _Place) -> Path:
+def _path(text: str, span: Span, place: _IncludeScope) -> Path:
     """The file that an ``include`` names.
 
     Raises:
@@ -104,7 +110,7 @@ def _refused(message: str, span: Span, *help: str) -> NetcError:
     return NetcError(Diagnostic("bad-include", message, span, help=help))
 
 
-def _define_module(found: Gathered, module: Module) -> None:
+def _define_module(found: Gathered, module: ModuleDefinition) -> None:
     first = found.modules.get(module.name)
     if first:
         raise _twice("module", module.name, module.span, first.span)
@@ -114,7 +120,7 @@ def _define_module(found: Gathered, module: Module) -> None:
     found.modules[module.name] = module
 
 
-def _define_parameter(found: Gathered, parameter: Declared) -> None:
+def _define_parameter(found: Gathered, parameter: ParameterDeclaration) -> None:
     first = found.parameters.get(parameter.name)
     if first:
         raise _twice("parameter", parameter.name, parameter.span, first.span)

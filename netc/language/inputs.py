@@ -9,7 +9,7 @@ from netc.diagnostics import NetcError, did_you_mean
 from netc.language.fields import FieldExpander, scalar, string_field
 from netc.language.frame import Frame
 from netc.language.tree import FieldOf, Input
-from netc.language.values import Blob
+from netc.language.values import BlobRef
 from netc.syntax.ast import Block, Field, ListValue, Scalar
 
 _NAMES = {
@@ -26,7 +26,11 @@ KNOWN = ("mean", *_NAMES)
 
 
 def input_fields(
-    expander: FieldExpander, statement: Input, blob: Blob, sizes: Sequence[int | None], frame: Frame
+    expander: FieldExpander,
+    statement: Input,
+    blob: BlobRef,
+    sizes: Sequence[int | None],
+    frame: Frame,
 ) -> list[Field]:
     """The fields of the Input layer of a statement; where a size is None it has no shape."""
     place = frame.place(statement.span)

@@ -10,10 +10,10 @@ from netc.language.fields import FieldExpander, scalar, string_field
 from netc.language.frame import Frame
 from netc.language.hints import LAYERS
 from netc.language.limits import MAX_LAYERS
-from netc.language.placement import Placed, Placement
-from netc.language.shorts import BASES, IN_PLACE, SHORTS, Short, Word
-from netc.language.tree import Argument, Body, FieldOf, Name, Step, whole
-from netc.language.values import Blob, Value, kind
+from netc.language.placement import FieldFinder, FieldPlacement
+from netc.language.shorts import BASES, IN_PLACE, SHORTS, EnumWord, Short
+from netc.language.tree import Argument, Body, CallStep, FieldOf, Name, whole
+from netc.language.values import BlobRef, Value, kind
 from netc.syntax.ast import Block, Field, Scalar
 
 _RULES = ("include", "exclude")
@@ -56,14 +56,14 @@ class LayerExpander:
         self.names = fields.evaluator.names
         layer = fields.net.fields["layer"].message
         assert layer is not None
-        self.placement = Placement(layer)
+        self.placement = FieldFinder(layer)
         self.out: list[Field] = []
         self.count = 0
 
     # uses
 
     def use_layer(
-        self, step: Step, short: Short, bottoms: list[Blob], owned: bool, frame: Frame
+        self, step: CallStep, short: Short, bottoms: list[BlobRef], owned: bool, frame: Frame
     ) -> Value:
         """Add the layer of a step; returns its top, or a list of them.
 
@@ -87,14 +87,14 @@ class LayerExpander:
         self.emit_layer(fields, frame.scope + label, step.name_span, step.span, frame)
         return tops[0] if len(tops) == 1 else tops
 
-    def _label(self, step: Step, short: Short, frame: Frame) -> tuple[str, Span]:
+    def _label(self, step: CallStep, short: Short, frame: Frame) -> tuple[str, Span]:
         """The layer's name where the frame is, and its place."""
         if step.label is None:
             base = step.name if step.name in SHORTS else BASES.get(short.type, short.type.lower())
             return self.names.automatic(base, frame), frame.place(step.name_span)
         return self.label_text(step, frame), frame.place(step.label.span)
 
-    def label_text(self, step: Step, frame: Frame) -> str:
+    def label_text(self, step: CallStep, frame: Frame) -> str:
         """The name behind a step's ``as``; empty where there is none.
 
         Raises:
@@ -116,14 +116,14 @@ class LayerExpander:
             raise frame.error("expression", message, span)
         return value
 
-    def _may_overwrite(self, use: _Use, bottoms: list[Blob]) -> bool:
+    def _may_overwrite(self, use: _Use, bottoms: list[BlobRef]) -> bool:
         if use.type not in IN_PLACE or len(bottoms) != 1 or use.tops is not None:
             return False
         return bottoms[0].name not in self.names.read
 
     def _tops(
-        self, use: _Use, step: Step, label: str, bottoms: list[Blob], frame: Frame
-    ) -> list[Blob]:
+        self, use: _Use, step: CallStep, label: str, bottoms: list[BlobRef], frame: Frame
+    ) -> list[BlobRef]:
         if use.in_place:
             if len(bottoms) != 1 or use.tops is not None:
                 message = "a layer in place has one bottom and no `top`"
@@ -135,7 +135,7 @@ class LayerExpander:
 
     # arguments
 
-    def _read_arguments(self, use: _Use, step: Step, short: Short, frame: Frame) -> None:
+    def _read_arguments(self, use: _Use, step: CallStep, short: Short, frame: Frame) -> None:
         named = {a.name for a in step.arguments} | set(short.values[: _positional(step)])
         for name, value in short.preset:
             if name not in named:
@@ -154,7 +154,9 @@ class LayerExpander:
             span = frame.place(step.name_span)
             self._give(use, "stride", use.given["kernel_size"], span, span, frame)
 
-    def _too_many(self, step: Step, short: Short, argument: Argument, frame: Frame) -> NetcError:
+    def _too_many(
+        self, step: CallStep, short: Short, argument: Argument, frame: Frame
+    ) -> NetcError:
         help = f"give it by name: `{step.name}(field: value)`"
         if not short.values:
             message = f"`{step.name}` takes no values without a name"
@@ -181,11 +183,11 @@ class LayerExpander:
             self._special(use, name, argument, frame)
             return
         placed = self._placed(use, name, argument, frame)
-        value: Value | Word
+        value: Value | EnumWord
         expression = argument.value
         enum = placed.field.kind == "enum"
         if enum and isinstance(expression, Name) and frame.find(expression.name) is None:
-            value = Word(expression.name)
+            value = EnumWord(expression.name)
         else:
             value = self.evaluator.evaluate(expression, frame)
         self._give(use, name, value, span, frame.place(whole(expression)), frame)
@@ -209,7 +211,7 @@ class LayerExpander:
         placed = self.placement.find(use.type, name)
         return placed is not None and (placed.field.repeated or placed.field.several)
 
-    def _placed(self, use: _Use, name: str, argument: Argument, frame: Frame) -> Placed:
+    def _placed(self, use: _Use, name: str, argument: Argument, frame: Frame) -> FieldPlacement:
         """Where a field stands.
 
         Raises:
@@ -225,14 +227,14 @@ class LayerExpander:
         return placed
 
     def _give(
-        self, use: _Use, name: str, value: Value | Word, span: Span, place: Span, frame: Frame
+        self, use: _Use, name: str, value: Value | EnumWord, span: Span, place: Span, frame: Frame
     ) -> None:
         placed = self.placement.find(use.type, name)
         assert placed is not None  # presets are fields; others were looked up
         use.given[name] = value
         self._put(use, placed, self.fields.given(name, span, value, place, placed.field, frame))
 
-    def _put(self, use: _Use, placed: Placed, fields: list[Field]) -> None:
+    def _put(self, use: _Use, placed: FieldPlacement, fields: list[Field]) -> None:
         target = use.inner.setdefault(placed.message, []) if placed.message else use.own
         target.extend(fields)
 
@@ -305,7 +307,7 @@ class LayerExpander:
         bottoms = {
             _string(f): self._bottom(_string(f), frame) for f in fields if f.name == "bottom"
         }
-        tops: dict[str, Blob] = {}
+        tops: dict[str, BlobRef] = {}
         for text in filter(None, (_string(f) for f in fields if f.name == "top")):
             tops[text] = bottoms.get(text) or self.names.make(text, frame)
         kept = set(tops.values())
@@ -313,10 +315,10 @@ class LayerExpander:
         frame.prev = _one(list(tops.values())) if tops else frame.prev
         return [self._renamed(f, {"bottom": bottoms, "top": tops}, frame) for f in fields]
 
-    def _bottom(self, text: str, frame: Frame) -> Blob:
-        return self.names.find(text, frame) or Blob(frame.scope + text)
+    def _bottom(self, text: str, frame: Frame) -> BlobRef:
+        return self.names.find(text, frame) or BlobRef(frame.scope + text)
 
-    def _renamed(self, f: Field, blobs: dict[str, dict[str, Blob]], frame: Frame) -> Field:
+    def _renamed(self, f: Field, blobs: dict[str, dict[str, BlobRef]], frame: Frame) -> Field:
         if not frame.scope and frame.file is None and f.name not in blobs:
             return f
         if f.name == "layer" and isinstance(f.value, Block):  # of the V0 format
@@ -352,7 +354,7 @@ def _message(name: str, fields: list[Field], span: Span) -> Field:
     return Field(name, Block(tuple(fields), span), span)
 
 
-def _positional(step: Step) -> int:
+def _positional(step: CallStep) -> int:
     return sum(not argument.name for argument in step.arguments)
 
 
@@ -361,5 +363,5 @@ def _string(f: Field) -> str:
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""
 
 
-def _one(values: list[Blob]) -> Value:
+def _one(values: list[BlobRef]) -> Value:
     return values[0] if len(values) == 1 else values

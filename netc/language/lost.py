@@ -8,7 +8,7 @@ everything else ``LOST``; a statement that uses it is given up without a message
 from __future__ import annotations
 
 from netc.diagnostics import MAX_REPORTED, Diagnostic, NetcError, first_of
-from netc.language.values import Blob, Value
+from netc.language.values import BlobRef, Value
 
 _FINAL = {"too-many-steps", "too-many-layers", "too-deep", "too-large"}
 
@@ -18,7 +18,7 @@ class Lost:
 
 
 LOST = Lost()
-BLOB = Blob("?")
+BLOB = BlobRef("?")
 """The blob of a layer that could not be made."""
 
 

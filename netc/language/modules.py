@@ -17,15 +17,15 @@ from netc.language.tree import (
     Argument,
     Binary,
     Body,
-    Declared,
+    CallStep,
     Expression,
-    Module,
+    ModuleDefinition,
     Name,
+    ParameterDeclaration,
     Statement,
-    Step,
     whole,
 )
-from netc.language.values import Blob, Value, conform, division_help, is_number, kind, shown
+from netc.language.values import BlobRef, Value, conform, division_help, is_number, kind, shown
 
 
 class ModuleExpander:
@@ -40,7 +40,7 @@ class ModuleExpander:
     def __init__(
         self,
         layers: LayerExpander,
-        modules: Mapping[str, Module],
+        modules: Mapping[str, ModuleDefinition],
         run_all: Callable[[Sequence[Statement], Frame], None],
     ) -> None:
         self.layers = layers
@@ -52,7 +52,7 @@ class ModuleExpander:
         """Whether a name is a module, a short form or a layer type."""
         return name in self.modules or name in SHORTS or name[0].isupper()
 
-    def use(self, step: Step, bottoms: list[Blob], owned: bool, frame: Frame) -> Value:
+    def use(self, step: CallStep, bottoms: list[BlobRef], owned: bool, frame: Frame) -> Value:
         """Make the layer or module of a step; returns its tops or outputs.
 
         Raises:
@@ -68,7 +68,7 @@ class ModuleExpander:
             raise self._unknown_step(step, frame)
         return self.layers.use_layer(step, short or Short(step.name), bottoms, owned, frame)
 
-    def lost_use(self, step: Step, frame: Frame) -> Value:
+    def lost_use(self, step: CallStep, frame: Frame) -> Value:
         """The value of a step that failed, which causes no further errors."""
         module = self.modules.get(step.name)
         if module:
@@ -79,7 +79,7 @@ class ModuleExpander:
             label = ""
         return self.evaluator.names.make(label, frame) if label else BLOB
 
-    def _unknown_step(self, step: Step, frame: Frame) -> NetcError:
+    def _unknown_step(self, step: CallStep, frame: Frame) -> NetcError:
         help = did_you_mean(step.name, [*self.modules, *SHORTS, *FUNCTIONS])
         if step.name.lower() in LAYERS:
             help = (f"did you mean `{LAYERS[step.name.lower()]}`?",)
@@ -88,7 +88,9 @@ class ModuleExpander:
         message = f"there is no module or short form `{step.name}`"
         return frame.error("unknown-module", message, step.name_span, *help)
 
-    def _use_module(self, step: Step, module: Module, bottoms: list[Blob], frame: Frame) -> Value:
+    def _use_module(
+        self, step: CallStep, module: ModuleDefinition, bottoms: list[BlobRef], frame: Frame
+    ) -> Value:
         inner = frame.inner(self.layers.label_text(step, frame), step.span)
         if inner.depth > MAX_USES:
             message = f"modules are used within each other deeper than {MAX_USES}"
@@ -107,7 +109,7 @@ class ModuleExpander:
         outputs = [self._output(name, module, inner) for name in module.outputs]
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def _given(self, step: Step, module: Module, frame: Frame) -> dict[str, Argument]:
+    def _given(self, step: CallStep, module: ModuleDefinition, frame: Frame) -> dict[str, Argument]:
         """The use's arguments by the names of what they are given to."""
         order = iter(module.parameters)
         found: dict[str, Argument] = {}
@@ -124,7 +126,7 @@ class ModuleExpander:
         return found
 
     def _no_parameter(
-        self, module: Module, name: str, argument: Argument, frame: Frame
+        self, module: ModuleDefinition, name: str, argument: Argument, frame: Frame
     ) -> NetcError:
         note = (Note(f"`{module.name}` is defined here", module.span),)
         known = [p.name for p in module.parameters]
@@ -140,8 +142,8 @@ class ModuleExpander:
 
     def _parameter(
         self,
-        declared: Declared,
-        step: Step,
+        declared: ParameterDeclaration,
+        step: CallStep,
         given: dict[str, Argument],
         inner: Frame,
         frame: Frame,
@@ -166,7 +168,7 @@ class ModuleExpander:
             raise frame.error("wrong-kind", error, place, *help, notes=note)
         return conform(value, declared_type(declared))
 
-    def default(self, declared: Declared, frame: Frame) -> Value:
+    def default(self, declared: ParameterDeclaration, frame: Frame) -> Value:
         """A parameter's default; it may use the parameters before it.
 
         Raises:
@@ -181,11 +183,11 @@ class ModuleExpander:
             raise frame.error("wrong-kind", error, place, *help)
         return conform(value, declared_type(declared))
 
-    def _divided(self, declared: Declared, value: Value, text: str) -> tuple[str, ...]:
+    def _divided(self, declared: ParameterDeclaration, value: Value, text: str) -> tuple[str, ...]:
         misfit = conform(value, declared_type(declared)) is None
         return division_help(value, text) if misfit else ()
 
-    def unfit(self, declared: Declared, value: Value, frame: Frame) -> str:
+    def unfit(self, declared: ParameterDeclaration, value: Value, frame: Frame) -> str:
         """Why a value does not fit a parameter, in words for a message; empty where it does."""
         type = declared_type(declared)
         fitting = conform(value, type)
@@ -218,10 +220,10 @@ class ModuleExpander:
 
     def _inputs(
         self,
-        step: Step,
-        module: Module,
+        step: CallStep,
+        module: ModuleDefinition,
         given: dict[str, Argument],
-        bottoms: list[Blob],
+        bottoms: list[BlobRef],
         inner: Frame,
         frame: Frame,
     ) -> None:
@@ -244,13 +246,18 @@ class ModuleExpander:
         value = self.evaluator.evaluate(argument.value, frame)
         items = self.evaluator.flattened(value, frame, argument.span)
         blobs = [self.evaluator.known_blob(v, frame) if isinstance(v, str) else v for v in items]
-        if not all(isinstance(blob, Blob) for blob in blobs):
+        if not all(isinstance(blob, BlobRef) for blob in blobs):
             message = f"input `{argument.name}` takes a blob, not {kind(value)}"
             raise frame.error("wrong-kind", message, argument.value.span)
         return blobs if isinstance(value, list) else blobs[0]
 
     def _input_count(
-        self, step: Step, module: Module, wanted: list[Name], bottoms: list[Blob], frame: Frame
+        self,
+        step: CallStep,
+        module: ModuleDefinition,
+        wanted: list[Name],
+        bottoms: list[BlobRef],
+        frame: Frame,
     ) -> NetcError:
         listed = ", ".join(f"`{name.name}`" for name in wanted)
         least = "at least " if module.rest else ""
@@ -261,14 +268,16 @@ class ModuleExpander:
         note = (Note("its inputs are here", module.span),)
         return frame.error("bottom-count", message, step.name_span, notes=note)
 
-    def _output(self, name: Name, module: Module, inner: Frame) -> Value:
+    def _output(self, name: Name, module: ModuleDefinition, inner: Frame) -> Value:
         """What a module gives back under a name."""
         value = inner.values.get(name.name, inner.made.get(name.name))
         if value is None:
             message = f"module `{module.name}` gives its output `{name.name}` no blob"
             help = f"write `{name.name} = ...` in it, or name a layer so"
             raise inner.error("missing-output", message, name.span, help)
-        if not all(isinstance(v, Blob) for v in self.evaluator.flattened(value, inner, name.span)):
+        if not all(
+            isinstance(v, BlobRef) for v in self.evaluator.flattened(value, inner, name.span)
+        ):
             message = f"the output `{name.name}` is {kind(value)}, not a blob"
             raise inner.error("wrong-kind", message, name.span)
         return value

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from netc.diagnostics import NetcError, Note, Span
 from netc.language.frame import Frame
-from netc.language.values import Blob
+from netc.language.values import BlobRef
 
 
 class _Layer(NamedTuple):
@@ -16,7 +16,7 @@ class _Layer(NamedTuple):
     free: bool  # it was written as in prototxt, where two layers may have one name
 
 
-class Names:
+class PlainNetNames:
     """Layers and blobs of the plain net so far."""
 
     def __init__(self) -> None:
@@ -56,23 +56,23 @@ class Names:
         message = f"two layers have the name `{name}`"
         return frame.error("duplicate-name", message, span, help, notes=notes)
 
-    def make(self, local: str, frame: Frame) -> Blob:
+    def make(self, local: str, frame: Frame) -> BlobRef:
         """A new blob, of this name in the frame's scope."""
-        blob = Blob(frame.scope + local)
+        blob = BlobRef(frame.scope + local)
         self.blobs.add(blob.name)
         frame.made[local] = blob
-        if isinstance(frame.values.get(local), Blob):
+        if isinstance(frame.values.get(local), BlobRef):
             frame.values[local] = blob
         return blob
 
-    def find(self, name: str, frame: Frame) -> Blob | None:
+    def find(self, name: str, frame: Frame) -> BlobRef | None:
         """The blob of a name in a frame or in a scope around it; None where there is none."""
         value = frame.values.get(name)
-        if isinstance(value, Blob):
+        if isinstance(value, BlobRef):
             return value
         if name in frame.made:
             return frame.made[name]
         for scope in reversed(frame.scopes):
             if scope + name in self.blobs:
-                return Blob(scope + name)
+                return BlobRef(scope + name)
         return None

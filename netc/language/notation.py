@@ -22,7 +22,7 @@ _WIDTH, _WIDEST, _HIDDEN = 64, 512, 512
 Sizes = tuple[int, ...]
 
 
-class Layer(NamedTuple):
+class NotationLayer(NamedTuple):
     """One layer of the notation."""
 
     kind: str
@@ -37,7 +37,7 @@ class Group(NamedTuple):
     times: int
 
 
-Part = Layer | Group
+Part = NotationLayer | Group
 
 KINDS = (
     "INPUT", "CONV", "RELU", "POOL", "FC", "DROPOUT", "BN", "LRN", "SIGMOID", "TANH", "SOFTMAX",
@@ -54,14 +54,14 @@ def parse_notation(text: str) -> tuple[Part, ...]:
     Raises:
         NetcError: notation, at what cannot be parsed.
     """
-    reader = _Reader(Source("<notation>", text))
+    reader = _NotationReader(Source("<notation>", text))
     parts = reader.row(0)
     if reader.here[0]:
         raise reader.fault("`->` is missing")
     return parts
 
 
-class _Reader:
+class _NotationReader:
     """Reads the notation, token by token; the last token is empty."""
 
     def __init__(self, source: Source) -> None:
@@ -108,7 +108,7 @@ class _Reader:
         times = self.times()
         return layer if times == 1 else Group((layer,), times)
 
-    def layer(self) -> Layer:
+    def layer(self) -> NotationLayer:
         """A layer's kind, and whether it may be left out."""
         text, start = self.here
         kind = _OTHER_NAMES.get(text.upper(), text.upper())
@@ -117,7 +117,7 @@ class _Reader:
             message = f"`{text}` is no layer" if text else "a layer is missing at the end"
             raise self.fault(message, help)
         self.at += 1
-        return Layer(kind, self.skip("?"), Span(self.source, start, start + len(text)))
+        return NotationLayer(kind, self.skip("?"), Span(self.source, start, start + len(text)))
 
     def times(self) -> int:
         """The number behind ``*``; 1 without."""
@@ -149,7 +149,7 @@ def notation_text(text: str, sizes: Sizes, classes: int, name: str = "net") -> s
     """
     parts = parse_notation(text)
     _check(parts, sizes)
-    writer = _Writer(_last_fc(parts), classes)
+    writer = _NotationWriter(_last_fc(parts), classes)
     body = writer.rows(parts)
     shape = ", ".join(map(str, (1, *sizes)))
     title = " ".join(text.split())
@@ -166,9 +166,9 @@ def _quoted(name: str) -> str:
     return '"' + re.sub(r'["\\\\$\n]', "_", name) + '"'
 
 
-def _flat(parts: Sequence[Part]) -> Iterator[Layer]:
+def _flat(parts: Sequence[Part]) -> Iterator[NotationLayer]:
     for part in parts:
-        if isinstance(part, Layer):
+        if isinstance(part, NotationLayer):
             yield part
         else:
             for _ in range(part.times):
@@ -198,7 +198,7 @@ def _check(parts: Sequence[Part], sizes: Sizes) -> None:
         raise NetcError(Diagnostic("notation", message, help=("end it with `-> FC`",)))
 
 
-def _fault(layer: Layer, message: str) -> NetcError:
+def _fault(layer: NotationLayer, message: str) -> NetcError:
     return NetcError(Diagnostic("notation", message, layer.span))
 
 
@@ -208,7 +208,7 @@ def _last_fc(parts: Sequence[Part]) -> int:
 
 
 @dataclass
-class _Writer:
+class _NotationWriter:
     """Writes parts as chains and loops.
 
     Attributes:
@@ -284,10 +284,10 @@ def _filler(kind: str) -> str:
     return f'weight_filler {{ type: "{kind}" }}'
 
 
-_STEPS: dict[str, Callable[[_Writer], str]] = {
-    "CONV": _Writer.convolution,
-    "FC": _Writer.fully_connected,
-    "SOFTMAX": _Writer.probabilities,
+_STEPS: dict[str, Callable[[_NotationWriter], str]] = {
+    "CONV": _NotationWriter.convolution,
+    "FC": _NotationWriter.fully_connected,
+    "SOFTMAX": _NotationWriter.probabilities,
     "RELU": lambda writer: "relu",
     "POOL": lambda writer: "pool(2)",
     "DROPOUT": lambda writer: "dropout(0.5)",

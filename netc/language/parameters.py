@@ -6,11 +6,21 @@ from collections.abc import Iterable, Mapping
 
 from netc.diagnostics import Diagnostic, NetcError, Source, did_you_mean
 from netc.language.expressions import ExpressionParser
-from netc.language.tree import Body, Declared, Expression, ListOf, Literal, Text, Unary
+from netc.language.tree import (
+    Body,
+    Expression,
+    ListOf,
+    Literal,
+    ParameterDeclaration,
+    TextLiteral,
+    Unary,
+)
 from netc.language.values import Value, conform, is_number
 
 
-def check_names(define: Mapping[str, object], parameters: Mapping[str, Declared]) -> None:
+def check_names(
+    define: Mapping[str, object], parameters: Mapping[str, ParameterDeclaration]
+) -> None:
     """Check that values are given to parameters that there are.
 
     Raises:
@@ -34,7 +44,7 @@ def literal_type(expression: Expression | None) -> str:
     if isinstance(expression, Literal):
         names = {bool: "bool", int: "int", float: "float"}
         return names[type(expression.value)]
-    if isinstance(expression, Text):
+    if isinstance(expression, TextLiteral):
         return "string"
     if isinstance(expression, Unary) and expression.operator == "-":
         return literal_type(expression.value)
@@ -45,12 +55,12 @@ def literal_type(expression: Expression | None) -> str:
     return ""
 
 
-def declared_type(declared: Declared) -> str:
+def declared_type(declared: ParameterDeclaration) -> str:
     """A parameter's type: as written, or that of its default."""
     return declared.type or literal_type(declared.default)
 
 
-def given_value(declared: Declared, given: object) -> Value:
+def given_value(declared: ParameterDeclaration, given: object) -> Value:
     """The value given for a parameter, as text or as a Python value, converted to its type.
 
     Raises:
@@ -106,7 +116,9 @@ def _literal(expression: Expression) -> Value:
     """
     if isinstance(expression, Literal):
         return expression.value
-    if isinstance(expression, Text) and all(isinstance(part, str) for part in expression.parts):
+    if isinstance(expression, TextLiteral) and all(
+        isinstance(part, str) for part in expression.parts
+    ):
         return "".join(map(str, expression.parts))
     if isinstance(expression, ListOf):
         return [_literal(item) for item in expression.items]

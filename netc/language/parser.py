@@ -13,24 +13,24 @@ from netc.language.tokens import Token
 from netc.language.tree import (
     Assign,
     Body,
-    Chain,
-    Declared,
+    CallStep,
+    ChainExpression,
+    ChainStatement,
     Expect,
     Expression,
     If,
     Include,
     Input,
     Let,
-    Module,
+    ModuleDefinition,
     Name,
-    Phase,
-    Program,
+    ParameterDeclaration,
+    PhaseBlock,
     Repeat,
-    Run,
     Shape,
+    SourceProgram,
     Statement,
-    Step,
-    Text,
+    TextLiteral,
 )
 from netc.syntax.wording import short
 
@@ -38,7 +38,7 @@ TYPES = ("int", "float", "bool", "string")
 _OUTERMOST = {"param", "module", "include"}
 
 
-def parse_program(source: Source) -> Program:
+def parse_program(source: Source) -> SourceProgram:
     """The tree of a text of the dialect.
 
     Raises:
@@ -47,7 +47,7 @@ def parse_program(source: Source) -> Program:
     parser = Parser(source, 1 if source.text.startswith("\ufeff") else 0)
     statements = parser.statements("")
     parser.check()
-    return Program(source, statements)
+    return SourceProgram(source, statements)
 
 
 class Parser(FieldParser):
@@ -174,11 +174,11 @@ class Parser(FieldParser):
 
     # statements
 
-    def param(self, first: Token) -> Declared:
+    def param(self, first: Token) -> ParameterDeclaration:
         """Parse `param width: int in 1..=9 = 5`."""
         return self.declared()
 
-    def declared(self) -> Declared:
+    def declared(self) -> ParameterDeclaration:
         """Parse a parameter's name, type, limits and default."""
         token = self.new_name("a parameter's name")
         type = self.type() if self.skip(":") else ""
@@ -188,7 +188,7 @@ class Parser(FieldParser):
             among = self.binary(1)
         if self.skip("="):
             default = self.value()
-        return Declared(token.text, type, among, default, self.token_span(token))
+        return ParameterDeclaration(token.text, type, among, default, self.token_span(token))
 
     def type(self) -> str:
         """Parse a type: `int`, `[int]` ..."""
@@ -227,7 +227,7 @@ class Parser(FieldParser):
             if not self.skip(","):
                 return tuple(found)
 
-    def module(self, first: Token) -> Module:
+    def module(self, first: Token) -> ModuleDefinition:
         """Parse `module name(parameters): inputs -> outputs { ... }`."""
         token = self.new_name("a name behind `module`")
         parameters = self.parameters() if self.is_op("(") else ()
@@ -242,12 +242,12 @@ class Parser(FieldParser):
         outputs = self.names()
         body = self.block("a module's outputs")
         span = self.token_span(token)
-        return Module(token.text, parameters, inputs, rest, outputs, body, span)
+        return ModuleDefinition(token.text, parameters, inputs, rest, outputs, body, span)
 
-    def parameters(self) -> tuple[Declared, ...]:
+    def parameters(self) -> tuple[ParameterDeclaration, ...]:
         """Parse a module's parameters in their parentheses."""
         opening = self.take()
-        found: list[Declared] = []
+        found: list[ParameterDeclaration] = []
         while not self.is_op(")"):
             found.append(self.declared())
             if any(d.name == found[-1].name for d in found[:-1]):
@@ -293,13 +293,13 @@ class Parser(FieldParser):
             raise self.fault("`{` is missing behind a condition", help)
         return self.block("a condition")
 
-    def phase(self, first: Token) -> Phase:
+    def phase(self, first: Token) -> PhaseBlock:
         """Parse `phase TRAIN { ... }`."""
         token = self.name("TRAIN or TEST")
         if token.text not in ("TRAIN", "TEST"):
             help = did_you_mean(token.text.upper(), ("TRAIN", "TEST"))
             raise self.fault(f"{short(token.text)} is no phase: TRAIN or TEST", *help, at=token)
-        return Phase(Name(token.text, self.token_span(token)), self.block("a phase"))
+        return PhaseBlock(Name(token.text, self.token_span(token)), self.block("a phase"))
 
     def include(self, first: Token) -> Include:
         """Parse `include "file"`."""
@@ -316,7 +316,11 @@ class Parser(FieldParser):
         """Parse `input name: shape { ... }`."""
         token = self.take()
         span = self.token_span(token)
-        name = text_of(self.source, token) if token.kind == "string" else Text((token.text,), span)
+        name = (
+            text_of(self.source, token)
+            if token.kind == "string"
+            else TextLiteral((token.text,), span)
+        )
         self.expect(":", "behind the input's name")
         shape = self.shape()
         body = self.body() if self.is_op("{") else None
@@ -343,12 +347,12 @@ class Parser(FieldParser):
         self.take()
         return Shape(tuple(sizes), self.span(opening))
 
-    def run(self) -> Run:
+    def run(self) -> ChainStatement:
         """Parse a chain that stands by itself."""
         first = self.here
         value = self.expression()
-        if isinstance(value, (Chain, Step)):
-            return Run(value)
+        if isinstance(value, (ChainExpression, CallStep)):
+            return ChainStatement(value)
         if isinstance(value, Name):
             raise self.lone_word(first)
         before = self.tokens[max(self.tokens.index(first) - 1, 0)]

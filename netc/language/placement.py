@@ -11,14 +11,14 @@ from netc.language.shorts import MESSAGES, OF_LAYER, SHORTS
 from netc.schema.message import FieldType, MessageType
 
 
-class Placed(NamedTuple):
+class FieldPlacement(NamedTuple):
     """A field's type, and the name of the message it belongs to; "" for the layer itself."""
 
     field: FieldType
     message: str = ""
 
 
-class Placement:
+class FieldFinder:
     """Finds the message of a layer type's fields.
 
     Args:
@@ -39,16 +39,16 @@ class Placement:
             names = (*names, "loss_param")
         return tuple(name for name in names if name in self.layer.fields)
 
-    def find(self, type: str, name: str) -> Placed | None:
+    def find(self, type: str, name: str) -> FieldPlacement | None:
         """Where a field of a layer type belongs; None if the type has no such field."""
         if name in OF_LAYER:
-            return Placed(self.layer.fields[name])
+            return FieldPlacement(self.layer.fields[name])
         for message in self.messages(type):
             fields = self._fields(message)
             if name in fields:
-                return Placed(fields[name], message)
+                return FieldPlacement(fields[name], message)
         found = self.layer.fields.get(name)
-        return Placed(found) if found else None
+        return FieldPlacement(found) if found else None
 
     def _fields(self, message: str) -> Mapping[str, FieldType]:
         inner = self.layer.fields[message].message

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 
-class Word(NamedTuple):
+class EnumWord(NamedTuple):
     """An identifier of Caffe's schema: the value of an enum field."""
 
     text: str
@@ -24,7 +24,7 @@ class Short(NamedTuple):
 
     type: str
     values: tuple[str, ...] = ()
-    preset: tuple[tuple[str, Word | bool], ...] = ()
+    preset: tuple[tuple[str, EnumWord | bool], ...] = ()
     square: bool = False
 
 
@@ -34,9 +34,9 @@ SHORTS: dict[str, Short] = {
     "conv": Short("Convolution", ("num_output", *_WINDOW)),
     "deconv": Short("Deconvolution", ("num_output", *_WINDOW)),
     "fc": Short("InnerProduct", ("num_output",)),
-    "pool": Short("Pooling", _WINDOW, (("pool", Word("MAX")),), square=True),
-    "avepool": Short("Pooling", _WINDOW, (("pool", Word("AVE")),), square=True),
-    "globalpool": Short("Pooling", (), (("pool", Word("AVE")), ("global_pooling", True))),
+    "pool": Short("Pooling", _WINDOW, (("pool", EnumWord("MAX")),), square=True),
+    "avepool": Short("Pooling", _WINDOW, (("pool", EnumWord("AVE")),), square=True),
+    "globalpool": Short("Pooling", (), (("pool", EnumWord("AVE")), ("global_pooling", True))),
     "relu": Short("ReLU"),
     "prelu": Short("PReLU"),
     "elu": Short("ELU"),

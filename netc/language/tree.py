@@ -22,7 +22,7 @@ class Literal:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextLiteral:
     """A quoted string: pieces of text, and expressions between them."""
 
     parts: tuple[str | Expression, ...]
@@ -104,7 +104,7 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CallStep:
     """A use of a layer type or module, or a function call.
 
     The span covers all of it, ``name_span`` the name of the type.
@@ -119,17 +119,17 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class ChainExpression:
     """``head -> step -> step``; without a head it starts with ``prev``."""
 
     head: Expression | None
-    steps: tuple[Step, ...]
+    steps: tuple[CallStep, ...]
     span: Span
 
 
 Expression = (
-    Literal | Text | Name | ListOf | Comprehension | Unary | Binary | Conditional | Index | Step
-    | Chain
+    Literal | TextLiteral | Name | ListOf | Comprehension | Unary | Binary | Conditional | Index | CallStep
+    | ChainExpression
 )  # fmt: skip
 
 
@@ -145,7 +145,7 @@ def whole(expression: Expression) -> Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class Interpolation:
     """``${expression}`` in place of a value."""
 
     expression: Expression
@@ -173,7 +173,7 @@ class FieldOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class ParameterDeclaration:
     """A parameter of a file or a module. ``type`` is "int", "[int]" ..., or "" for any."""
 
     name: str
@@ -200,14 +200,14 @@ class Assign:
 
 
 @dataclass(frozen=True, slots=True)
-class Module:
+class ModuleDefinition:
     """``module name(parameters): inputs -> outputs { ... }``.
 
     ``rest`` says that the last input takes any number of blobs.
     """
 
     name: str
-    parameters: tuple[Declared, ...]
+    parameters: tuple[ParameterDeclaration, ...]
     inputs: tuple[Name, ...]
     rest: bool
     outputs: tuple[Name, ...]
@@ -238,7 +238,7 @@ class If:
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
+class PhaseBlock:
     """``phase TRAIN { ... }``."""
 
     phase: Name
@@ -265,7 +265,7 @@ class Shape:
 class Input:
     """``input name: shape { ... }``; the name is a string expression."""
 
-    name: Text
+    name: TextLiteral
     shape: Shape
     body: Body | None
     span: Span
@@ -281,7 +281,7 @@ class Expect:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ChainStatement:
     """A chain that stands by itself."""
 
     chain: Expression
@@ -289,17 +289,17 @@ class Run:
 
 Statement = (
     FieldOf
-    | Declared
+    | ParameterDeclaration
     | Let
     | Assign
-    | Module
+    | ModuleDefinition
     | Repeat
     | If
-    | Phase
+    | PhaseBlock
     | Include
     | Input
     | Expect
-    | Run
+    | ChainStatement
 )
 
 
@@ -312,11 +312,11 @@ class Body:
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class SourceProgram:
     """A whole text."""
 
     source: Source
     statements: tuple[Statement, ...]
 
 
-FieldValue = Scalar | Text | Hole | FieldList | Body
+FieldValue = Scalar | TextLiteral | Interpolation | FieldList | Body

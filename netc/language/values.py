@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from netc.language.limits import MAX_BITS, MAX_LIST, MAX_STRING
 
 
-class Blob(NamedTuple):
+class BlobRef(NamedTuple):
     """A blob of the plain net, by its name with its scope."""
 
     name: str
@@ -44,7 +44,7 @@ def kind(value: Value) -> str:
     """A value's kind in words, for messages."""
     if isinstance(value, bool):
         return "a bool"
-    names = {int: "an int", float: "a float", str: "a string", list: "a list", Blob: "a blob"}
+    names = {int: "an int", float: "a float", str: "a string", list: "a list", BlobRef: "a blob"}
     return names[type(value)]
 
 
@@ -59,7 +59,7 @@ def source_text(value: Value) -> str:
     if isinstance(value, list):
         inner = ", ".join("[...]" if isinstance(v, list) else source_text(v) for v in value[:20])
         return f"[{inner}{', ...' if len(value) > 20 else ''}]"
-    if isinstance(value, (str, Blob)):
+    if isinstance(value, (str, BlobRef)):
         text = value if isinstance(value, str) else value.name
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"')[:80] + '"'
     return plain_text(value)
@@ -75,7 +75,7 @@ def plain_text(value: Value) -> str:
         return "true" if value else "false"
     if isinstance(value, list):
         raise MeaningError("a list cannot stand in a string", "take an item of it: `list[0]`")
-    return value.name if isinstance(value, Blob) else str(value)
+    return value.name if isinstance(value, BlobRef) else str(value)
 
 
 def is_int(value: Value) -> bool:
@@ -139,7 +139,7 @@ def type_of(value: Value) -> str:
     if isinstance(value, list):
         inner = {"" if isinstance(item, list) else type_of(item) for item in value}
         return f"[{inner.pop()}]" if len(inner) == 1 and "" not in inner else ""
-    names = {bool: "bool", int: "int", float: "float", str: "string", Blob: ""}
+    names = {bool: "bool", int: "int", float: "float", str: "string", BlobRef: ""}
     return names[type(value)]
 
 

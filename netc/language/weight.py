@@ -5,12 +5,12 @@ from __future__ import annotations
 from netc.language.tree import (
     Binary,
     Body,
-    Chain,
+    ChainExpression,
+    ChainStatement,
     Expression,
     ListOf,
     Literal,
     Repeat,
-    Run,
     Statement,
 )
 
@@ -25,7 +25,7 @@ def weight(body: Body) -> int:
 def _statement(statement: Statement) -> int:
     if isinstance(statement, Repeat):
         return min(_MOST, _count(statement.over) * (1 + weight(statement.body)))
-    if isinstance(statement, Run) and isinstance(statement.chain, Chain):
+    if isinstance(statement, ChainStatement) and isinstance(statement.chain, ChainExpression):
         return sum(step.condition is None for step in statement.chain.steps)
     return 0
 

@@ -34,7 +34,7 @@ def layers_before(net: Message, blobs: Iterable[str]) -> Message:
     return net.with_entries(layer=tuple(reversed(kept)))
 
 
-class State(TypedDict):
+class LayerChoice(TypedDict):
     """The keyword arguments of :func:`netc.lower.lower.lower` that choose the net's layers."""
 
     phase: str
@@ -42,7 +42,7 @@ class State(TypedDict):
     stages: Sequence[str]
 
 
-class Part(NamedTuple):
+class NetPart(NamedTuple):
     """A net of the layers that the wanted blobs may depend on, and the shapes given for its inputs.
 
     ``inputs`` are the input blobs of the whole net; empty where the net was not divided.
@@ -65,7 +65,7 @@ def wanted_part(
     phase: str = "TEST",
     level: int = 0,
     stages: Sequence[str] = (),
-) -> Part:
+) -> NetPart:
     """The layers that some blobs may depend on; all layers where ``names`` is empty.
 
     Errors in the other layers, and unknown shapes there, then do not matter.
@@ -78,11 +78,11 @@ def wanted_part(
     """
     shapes = shapes or {}
     if not names:
-        return Part(message, shapes)
+        return NetPart(message, shapes)
     part = layers_before(message, names)
     if part is message:
-        return Part(message, shapes)
-    state: State = {"phase": phase, "level": level, "stages": stages}
+        return NetPart(message, shapes)
+    state: LayerChoice = {"phase": phase, "level": level, "stages": stages}
     whole, kept = (tuple(lower(m, **state).graph.input_blobs) for m in (message, part))
     dropped = set(whole) - set(kept)
-    return Part(part, {n: s for n, s in shapes.items() if n not in dropped}, whole)
+    return NetPart(part, {n: s for n, s in shapes.items() if n not in dropped}, whole)

@@ -49,7 +49,7 @@ class Blobs:
         ``blob@layer`` for the ones before.
         """
         names: dict[str, str] = {}
-        unique = Names(set(self.current))
+        unique = NamePool(set(self.current))
         for version in self.versions:
             if self.current[version.blob] is version:
                 name = version.blob
@@ -67,7 +67,7 @@ class Blobs:
 
 
 @dataclass(slots=True)
-class Names:
+class NamePool:
     """Names that are each given out once."""
 
     taken: set[str] = field(default_factory=set)

@@ -17,12 +17,12 @@ from netc.diagnostics import (
 )
 from netc.ir.graph import Graph, Node, ParamSpec
 from netc.ir.types import Shape
-from netc.lower.blobs import Names
+from netc.lower.blobs import NamePool
 from netc.lower.complaints import check_arity, check_each, unknown_type, unlisted
 from netc.lower.losses import counted
 from netc.lower.parsed import Parsed
 from netc.lower.readings import meant
-from netc.lower.rules import State, exclusion, filter_layers, merged_state
+from netc.lower.rules import NetState, exclusion, filter_layers, merged_state
 from netc.ops.catalog import LAYERS
 from netc.ops.define import ErasedOp, LayerContext, ShapeError
 from netc.ops.filler import Filler
@@ -32,7 +32,7 @@ from netc.schema.message import Message
 Shapes = Mapping[str, Shape]
 
 
-class Lowered(NamedTuple):
+class LoweredNet(NamedTuple):
     """A graph without inferred shapes, and the diagnostics of making it.
 
     ``layers`` are those left after the phase rules, sources included, as they were written;
@@ -47,16 +47,16 @@ class Lowered(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Walk:
+class _LayerWalk:
     """What is gathered while the layers are walked in order."""
 
     net: Message
-    state: State
+    state: NetState
     given: Shapes
     catalog: Mapping[str, ErasedOp]
     collector: Collector = field(default_factory=lambda: Collector(limit=1000))
     blobs: blobs.Blobs = field(default_factory=blobs.Blobs)
-    names: Names = field(default_factory=Names)
+    names: NamePool = field(default_factory=NamePool)
     nodes: list[Node] = field(default_factory=list)
     inputs: dict[str, Shape | None] = field(default_factory=dict)
     fillers: dict[str, Filler] = field(default_factory=dict)
@@ -81,7 +81,7 @@ def lower(
     stages: Sequence[str] = (),
     inputs: Shapes | None = None,
     catalog: Mapping[str, ErasedOp] = LAYERS,
-) -> Lowered:
+) -> LoweredNet:
     """The graph of an upgraded NetParameter in a NetState.
 
     Layers that read data become inputs of the graph. Errors in the net are collected in the
@@ -95,18 +95,18 @@ def lower(
         inputs: shapes, by blob, that replace or supply those of inputs and data layers.
         catalog: the layer types there are.
     """
-    walk = _Walk(
-        net, merged_state(net, State(phase, level, tuple(stages))), dict(inputs or {}), catalog
+    walk = _LayerWalk(
+        net, merged_state(net, NetState(phase, level, tuple(stages))), dict(inputs or {}), catalog
     )
     layers = filter_layers(net, walk.state, walk.collector)
     for layer in layers:
         _walk_layer(walk, layer)
     _check_given(walk)
     graph = _graph(walk)
-    return Lowered(graph, layers, tuple(walk.collector.diagnostics), walk.messages)
+    return LoweredNet(graph, layers, tuple(walk.collector.diagnostics), walk.messages)
 
 
-def _walk_layer(walk: _Walk, layer: Message) -> None:
+def _walk_layer(walk: _LayerWalk, layer: Message) -> None:
     op = _op(walk, layer)
     bottoms = _read_bottoms(walk, layer)
     params = None if op is None else _params(walk, layer, op)
@@ -123,7 +123,7 @@ def _walk_layer(walk: _Walk, layer: Message) -> None:
 _FAULTY = object()
 
 
-def _params(walk: _Walk, layer: Message, op: ErasedOp) -> Any:
+def _params(walk: _LayerWalk, layer: Message, op: ErasedOp) -> Any:
     """The op's parameters; _FAULTY where they are none, which the collector then knows."""
     try:
         check_arity(op, layer)
@@ -143,7 +143,7 @@ def _params(walk: _Walk, layer: Message, op: ErasedOp) -> Any:
     return _FAULTY
 
 
-def _op(walk: _Walk, layer: Message) -> ErasedOp | None:
+def _op(walk: _LayerWalk, layer: Message) -> ErasedOp | None:
     kind = layer.get("type")
     op = walk.catalog.get(kind)
     if op is not None:
@@ -163,12 +163,12 @@ def _unlisted_data_layer(layer: Message) -> ErasedOp | None:
     return unlisted_data_layer(layer)
 
 
-def _context(walk: _Walk, layer: Message) -> LayerContext:
+def _context(walk: _LayerWalk, layer: Message) -> LayerContext:
     phase = layer.get("phase") if layer.has("phase") else walk.state.phase
     return LayerContext(phase, layer.count("bottom"), layer.count("top"))
 
 
-def _read_bottoms(walk: _Walk, layer: Message) -> list[str | None]:
+def _read_bottoms(walk: _LayerWalk, layer: Message) -> list[str | None]:
     """Provisional value names of the bottoms; None for one that is unknown (reported)."""
     values = []
     for index, blob in enumerate(layer.get("bottom")):
@@ -191,7 +191,7 @@ def _read_bottoms(walk: _Walk, layer: Message) -> list[str | None]:
     return values
 
 
-def _elsewhere(walk: _Walk, reader: Message, blob: str) -> blobs.Elsewhere | None:
+def _elsewhere(walk: _LayerWalk, reader: Message, blob: str) -> blobs.Elsewhere | None:
     """Where a blob that is missing here is produced after all: later, or in another state."""
     for layer in walk.net.get("layer"):
         if blob not in layer.get("top"):
@@ -213,7 +213,7 @@ def _elsewhere(walk: _Walk, reader: Message, blob: str) -> blobs.Elsewhere | Non
     return None
 
 
-def _produce_tops(walk: _Walk, layer: Message, op: ErasedOp | None) -> list[str]:
+def _produce_tops(walk: _LayerWalk, layer: Message, op: ErasedOp | None) -> list[str]:
     name, bottoms = layer.get("name"), layer.get("bottom")
     values = []
     for index, blob in enumerate(layer.get("top")):
@@ -231,7 +231,12 @@ def _produce_tops(walk: _Walk, layer: Message, op: ErasedOp | None) -> list[str]
 
 
 def _node(
-    walk: _Walk, layer: Message, op: ErasedOp, params: object, bottoms: list[str], tops: list[str]
+    walk: _LayerWalk,
+    layer: Message,
+    op: ErasedOp,
+    params: object,
+    bottoms: list[str],
+    tops: list[str],
 ) -> Node:
     name = walk.names.take(layer.get("name"))
     walk.messages[name] = layer
@@ -248,7 +253,7 @@ def _node(
     )
 
 
-def _count_losses(walk: _Walk, layer: Message, op: ErasedOp, tops: Sequence[str]) -> None:
+def _count_losses(walk: _LayerWalk, layer: Message, op: ErasedOp, tops: Sequence[str]) -> None:
     """The tops that count in the net's loss, with their weights (Layer::SetLossWeights).
 
     A loss layer's first top counts 1 unless a weight is written; one of weight 0 is an output.
@@ -270,7 +275,9 @@ def _param_spec(spec: Message) -> ParamSpec:
     )
 
 
-def _add_inputs(walk: _Walk, layer: Message, op: ErasedOp, params: object, tops: list[str]) -> None:
+def _add_inputs(
+    walk: _LayerWalk, layer: Message, op: ErasedOp, params: object, tops: list[str]
+) -> None:
     names = layer.get("top")
     shapes: Sequence[Shape | None] = [walk.given.get(blob) for blob in names]
     if None in shapes:
@@ -281,7 +288,7 @@ def _add_inputs(walk: _Walk, layer: Message, op: ErasedOp, params: object, tops:
 
 
 def _declared(
-    walk: _Walk, layer: Message, op: ErasedOp, params: object, given: Sequence[Shape | None]
+    walk: _LayerWalk, layer: Message, op: ErasedOp, params: object, given: Sequence[Shape | None]
 ) -> Sequence[Shape | None]:
     """The tops' shapes: those given, else as the text says them or as they follow from these."""
     error = None
@@ -336,7 +343,7 @@ def _asked(said: Sequence[int | None] | None) -> str:
     return ",".join(name if s is None else str(s) for s, name in zip(sizes, names, strict=True))
 
 
-def _check_given(walk: _Walk) -> None:
+def _check_given(walk: _LayerWalk) -> None:
     """Each shape the caller gave must be of an input of the net."""
     known = [walk.blobs.versions[int(v)].blob for v in walk.inputs]
     for blob in walk.given:
@@ -351,7 +358,7 @@ def _check_given(walk: _Walk) -> None:
             )
 
 
-def _graph(walk: _Walk) -> Graph:
+def _graph(walk: _LayerWalk) -> Graph:
     names = walk.blobs.final_names()
     values = walk.blobs.values(names)
     for value, shape in walk.inputs.items():

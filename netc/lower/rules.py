@@ -8,7 +8,7 @@ from netc.diagnostics import Collector, Diagnostic, Note
 from netc.schema.message import Message
 
 
-class State(NamedTuple):
+class NetState(NamedTuple):
     """The NetState that a layer's ``include`` and ``exclude`` rules are compared with."""
 
     phase: str = "TEST"
@@ -16,16 +16,16 @@ class State(NamedTuple):
     stages: tuple[str, ...] = ()
 
 
-def merged_state(net: Message, state: State) -> State:
+def merged_state(net: Message, state: NetState) -> NetState:
     """The caller's state, with the stages that the net's own ``state`` adds.
 
     Phase and level are the caller's, level 0 as well (net.cpp, the constructor that takes a file).
     """
     stages = tuple(dict.fromkeys((*net.get("state").get("stage"), *state.stages)))
-    return State(state.phase, state.level, stages)
+    return NetState(state.phase, state.level, stages)
 
 
-def solver_state(phase: str, *later: Message) -> State:
+def solver_state(phase: str, *later: Message) -> NetState:
     """The state of a solver's net (solver.cpp, InitTrainNet and InitTestNets).
 
     Args:
@@ -37,10 +37,10 @@ def solver_state(phase: str, *later: Message) -> State:
     for state in later:
         phase = state.get("phase") if state.has("phase") else phase
         level = state.get("level") if state.has("level") else level
-    return State(phase, level, tuple(dict.fromkeys(stages)))
+    return NetState(phase, level, tuple(dict.fromkeys(stages)))
 
 
-def rule_failure(rule: Message, state: State) -> str | None:
+def rule_failure(rule: Message, state: NetState) -> str | None:
     """Why a NetStateRule is not met, in words for a message; None where it is (StateMeetsRule)."""
     if rule.has("phase") and rule.get("phase") != state.phase:
         return f"its phase is {rule.get('phase')}"
@@ -57,7 +57,7 @@ def rule_failure(rule: Message, state: State) -> str | None:
     return None
 
 
-def exclusion(layer: Message, state: State) -> str | None:
+def exclusion(layer: Message, state: NetState) -> str | None:
     """Why a layer is not part of the net in a state, in words for a message; None where it is.
 
     A layer with no rules is kept; one with ``include`` rules if any of them is met; one with
@@ -73,7 +73,7 @@ def exclusion(layer: Message, state: State) -> str | None:
     return None
 
 
-def filter_layers(net: Message, state: State, collector: Collector) -> tuple[Message, ...]:
+def filter_layers(net: Message, state: NetState, collector: Collector) -> tuple[Message, ...]:
     """The layers of an upgraded NetParameter that are part of the net in a state, in order.
 
     A layer with both ``include`` and ``exclude`` is dropped, and the collector gets the error

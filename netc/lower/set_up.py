@@ -7,7 +7,7 @@ files that Caffe's tools read.
 from __future__ import annotations
 
 from netc.diagnostics import Collector
-from netc.lower.rules import State, filter_layers, merged_state
+from netc.lower.rules import NetState, filter_layers, merged_state
 from netc.lower.splits import with_splits
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.role import Role
@@ -16,7 +16,7 @@ from netc.schema.message import Entry, Message
 _STATISTICS = 3  # of BatchNorm: mean, variance, and what both are divided by
 
 
-def set_up(net: Message, state: State) -> tuple[Message, ...]:
+def set_up(net: Message, state: NetState) -> tuple[Message, ...]:
     """The layers of a net in a state, in order, with what setting them up adds.
 
     Split layers, the net's phase (net.cpp:73), the weight 1 of a loss layer's top

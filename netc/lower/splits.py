@@ -42,7 +42,7 @@ class Split(NamedTuple):
         return int(bool(self.loss))
 
 
-class Placed(NamedTuple):
+class NumberedLayer(NamedTuple):
     """A layer, and its number among those of the text; None for a Split layer."""
 
     number: int | None
@@ -76,7 +76,7 @@ def split_names(layers: Sequence[Message]) -> tuple[str, ...]:
     return tuple(split.name for split in splits(layers))
 
 
-def with_splits(layers: Sequence[Message]) -> tuple[Placed, ...]:
+def with_splits(layers: Sequence[Message]) -> tuple[NumberedLayer, ...]:
     """The layers of a net with Caffe's Split layers among them, which their readers read.
 
     A layer with a weight in the loss that moves to a Split loses all of its weights, those of its
@@ -85,7 +85,7 @@ def with_splits(layers: Sequence[Message]) -> tuple[Placed, ...]:
     Args:
         layers: those of the net in its state, in order.
     """
-    reading, given, found = _read(layers), Counter[Place](), list[Placed]()
+    reading, given, found = _read(layers), Counter[Place](), list[NumberedLayer]()
     for number, layer in enumerate(layers):
         bottoms = []
         for index, entry in enumerate(layer.entries.get("bottom", ())):
@@ -99,7 +99,10 @@ def with_splits(layers: Sequence[Message]) -> tuple[Placed, ...]:
         own = [s for (n, _), s in reading.tops.items() if n == number and s.copies > 1]
         weights = () if any(split.loss for split in own) else layer.entries.get("loss_weight", ())
         layer = layer.with_entries(bottom=tuple(bottoms), loss_weight=weights)
-        found += [Placed(number, layer), *(Placed(None, _layer(layer, split)) for split in own)]
+        found += [
+            NumberedLayer(number, layer),
+            *(NumberedLayer(None, _layer(layer, split)) for split in own),
+        ]
     return tuple(found)
 
 

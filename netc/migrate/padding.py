@@ -12,7 +12,7 @@ _TAKES_PAD = ("conv", "pool")
 
 
 @dataclass(slots=True)
-class _Walk:
+class _PaddingWalk:
     """Who made each blob last, and which padding layers have been read, in textual order."""
 
     producer: dict[str, Message] = field(default_factory=dict)
@@ -33,7 +33,7 @@ def fold_padding(net: Message) -> Upgraded:
     layers: tuple[Message, ...] = net.get("layers")
     if not any(_is_padding(layer) for layer in layers):
         return Upgraded(net)
-    walk = _Walk()
+    walk = _PaddingWalk()
     after: list[Entry] = []
     for entry in net.entries["layers"]:
         folded = _read_padding(walk, entry.value)
@@ -46,7 +46,7 @@ def fold_padding(net: Message) -> Upgraded:
     return Upgraded(net.with_entries(layers=tuple(after)), tuple(walk.changes))
 
 
-def _read_padding(walk: _Walk, layer: Message) -> Message:
+def _read_padding(walk: _PaddingWalk, layer: Message) -> Message:
     """The layer with the padding layers that it reads folded into it."""
     sources = [walk.producer[blob] for blob in layer.get("bottom") if blob in walk.producer]
     for padding in filter(_is_padding, sources):

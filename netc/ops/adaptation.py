@@ -168,14 +168,14 @@ def entropy_waits(params: EntropyParams, inputs: Arrays) -> bool:
     return (iteration_of(inputs[params.bottoms]) if keyed else 0) < params.first
 
 
-_LEAST = 1e-5  # smaller probabilities do not count in the loss
+_MIN_PROBABILITY = 1e-5  # smaller probabilities do not count in the loss
 
 
 @quietly
 def _entropy(params: EntropyParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The sum of p log p, at most 0: the fork tells the entropy with this sign, undivided."""
     p = np.asarray(inputs[0])
-    each = np.where(p < _LEAST, 0, p * np.log(p))
+    each = np.where(p < _MIN_PROBABILITY, 0, p * np.log(p))
     total = 0.0 if entropy_waits(params, inputs) else -np.abs(each).sum(dtype=np.float64)
     return (np.asarray(total, p.dtype),)
 

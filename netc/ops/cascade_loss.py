@@ -28,7 +28,7 @@ from netc.ops.normalization import softmax
 from netc.ops.random import uniform
 from netc.ops.smooth_l1 import smooth_l1
 
-_LEAST = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
+_FLT_MIN = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
 _LABELS = 6
 
 
@@ -73,7 +73,7 @@ def _grid_loss(params: GridLossParams, inputs: Arrays, weights: Arrays) -> tuple
     return (np.array([total + place, place], inputs[0].dtype).reshape(1, 1, 1, 2),)
 
 
-class Chosen(NamedTuple):
+class SelectedCells(NamedTuple):
     """Which cells of a batch count in the loss, and by how much.
 
     ``scores``, ``boxes`` and ``labels`` are the maps of :func:`parts`; all others are (n, rows,
@@ -90,8 +90,8 @@ class Chosen(NamedTuple):
     share: AnyArray
 
 
-def choose(params: GridLossParams, inputs: Arrays) -> Chosen:
-    """The cells that count, after mining of negatives; see :class:`Chosen`."""
+def choose(params: GridLossParams, inputs: Arrays) -> SelectedCells:
+    """The cells that count, after mining of negatives; see :class:`SelectedCells`."""
     scores, boxes, labels = parts(params, inputs)
     classes = labels[:, 0].astype(np.int64)
     targets = np.minimum(classes, 1) if params.objectness else classes
@@ -103,14 +103,14 @@ def choose(params: GridLossParams, inputs: Arrays) -> Chosen:
         placed &= keep
     used = keep & (targets != params.ignore_label)
     share = _weights(params, classes, keep, labels[:, 5])
-    return Chosen(scores, boxes, labels, targets, used, placed, share)
+    return SelectedCells(scores, boxes, labels, targets, used, placed, share)
 
 
 def _class_losses(scores: AnyArray, targets: AnyArray) -> AnyArray:
     """Each place's loss for its class; (n, rows, columns)."""
     inside = targets.clip(0, scores.shape[1] - 1)
     chosen = np.take_along_axis(softmax(scores, 1), inside[:, None], axis=1)[:, 0]
-    return -np.log(np.maximum(chosen, _LEAST))
+    return -np.log(np.maximum(chosen, _FLT_MIN))
 
 
 def _kept(
@@ -206,14 +206,14 @@ def _weights(
     return share
 
 
-def place_differences(params: GridLossParams, chosen: Chosen) -> AnyArray:
+def place_differences(params: GridLossParams, chosen: SelectedCells) -> AnyArray:
     """Predicted less wanted box offsets of the cells whose box counts, (boxes, 4)."""
     boxes = _within_bounds(params, chosen.boxes) if params.bounded else chosen.boxes
     apart = boxes - _coded(params, chosen.labels)
     return apart.transpose(0, 2, 3, 1)[chosen.placed]
 
 
-def _place_loss(params: GridLossParams, chosen: Chosen) -> float:
+def _place_loss(params: GridLossParams, chosen: SelectedCells) -> float:
     apart = place_differences(params, chosen)
     losses = smooth_l1(apart, 1.0) if params.smooth else apart * apart / 2
     return float(losses.sum(dtype=np.float64) / max(1, losses.size))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Lookup = Callable[[str], ErasedOp]
 
 
-class Table(Mapping[str, ErasedOp]):
+class LazyCatalog(Mapping[str, ErasedOp]):
     """Ops by name, each found when it is first asked for.
 
     Args:
@@ -96,22 +96,22 @@ def _made_of(family: str, maker: str, ops: Mapping[str, ErasedOp]) -> Lookup:
 _OPS_PART, _READINGS_PART, _MADE_PART = _part(OPS), _part(READINGS), _part(MADE)
 _REDUCED_PART = _part({"reduced": MADE["reduced"]})  # a fused chain may have them for its stages
 
-_OPS = Table(_OPS_PART)
-_OPS_AND_READINGS = Table(_OPS_PART, _READINGS_PART)
-_STAGES = Table(_OPS_PART, _REDUCED_PART)
+_OPS = LazyCatalog(_OPS_PART)
+_OPS_AND_READINGS = LazyCatalog(_OPS_PART, _READINGS_PART)
+_STAGES = LazyCatalog(_OPS_PART, _REDUCED_PART)
 _FUSED: Mapping[str, Lookup] = {"Fused": _made_of("fused", "fused_op", _STAGES)}
-_CHAINS = Table(_OPS_PART, _READINGS_PART, _REDUCED_PART, _FUSED)
+_CHAINS = LazyCatalog(_OPS_PART, _READINGS_PART, _REDUCED_PART, _FUSED)
 
 # What a text may name; some names mean an op that has another.
-_LAYERS = Table(_OPS_PART, _part(OTHER_NAMES))
+_LAYERS = LazyCatalog(_OPS_PART, _part(OTHER_NAMES))
 LAYERS: Mapping[str, ErasedOp] = _LAYERS
 
 # What a graph may hold: the ops, and what passes and differentiation make besides.
 _GRADIENT: Mapping[str, Lookup] = {
     "Gradient": _made_of("gradient", "gradient_op", _OPS_AND_READINGS)
 }
-_UPDATED = Table(_MADE_PART, _GRADIENT)
-_CATALOG = Table(
+_UPDATED = LazyCatalog(_MADE_PART, _GRADIENT)
+_CATALOG = LazyCatalog(
     _OPS_PART,
     _READINGS_PART,
     _MADE_PART,

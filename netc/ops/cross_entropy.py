@@ -19,8 +19,8 @@ from netc.ops.define import (
     Arity,
     LayerContext,
     OpDef,
-    Reading,
     ShapeError,
+    TypeReading,
     copies,
     erased,
     full_extent,
@@ -150,9 +150,9 @@ SOFTMAX_WITH_LOSS_EACH = OpDef(
 )
 
 
-def _each_reading(layer: Message) -> Reading | None:
+def _each_reading(layer: Message) -> TypeReading | None:
     """R-FCN's and Cascade R-CNN's third top: each place's loss (softmax_loss_layer.cu there)."""
-    return Reading(erased(SOFTMAX_WITH_LOSS_EACH)) if len(layer.get("top")) == 3 else None
+    return TypeReading(erased(SOFTMAX_WITH_LOSS_EACH)) if len(layer.get("top")) == 3 else None
 
 
 SOFTMAX_WITH_LOSS = OpDef(
@@ -257,10 +257,10 @@ def _sigmoid_loss(
     return (scalar(loss / by, data),)
 
 
-def _weighted_reading(layer: Message) -> Reading | None:
+def _weighted_reading(layer: Message) -> TypeReading | None:
     """MNC's third bottom: a weight for each element."""
     three = len(layer.get("bottom")) == 3
-    return Reading(erased(WEIGHTED_CROSS_ENTROPY)) if three else None
+    return TypeReading(erased(WEIGHTED_CROSS_ENTROPY)) if three else None
 
 
 SIGMOID_CROSS_ENTROPY_LOSS = OpDef(

@@ -172,7 +172,7 @@ class BlobFile(Generic[P]):
     numbers: bool = False
 
 
-class Reading(NamedTuple):
+class TypeReading(NamedTuple):
     """The op that a layer's fields mean, of a type name that forks of Caffe give to several layers.
 
     ``told`` is a warning about what the text leaves open: (field, message, hints); None for none.
@@ -262,7 +262,7 @@ class OpDef(Generic[P]):
     role: Role = Role.NONE
     family: Family = "other"
     host: bool = False
-    reading: Callable[[Message], Reading | None] | None = None
+    reading: Callable[[Message], TypeReading | None] | None = None
     fast: Kernel[P] | None = None
     by_shape: Callable[[P, Sequence[Shape]], Stand | None] | None = None
 

@@ -94,7 +94,7 @@ def _memory(params: DeformableParams, inputs: Sequence[Shape], outputs: Sequence
     return FLOAT * (16 * _columns_size(params, inputs) + 8 * count(outputs[0]))
 
 
-class Sample(NamedTuple):
+class CornerSample(NamedTuple):
     """One of the four elements around each place of an image, (groups, kernel * places) each.
 
     ``down`` and ``right`` are its weights, ``by_row`` and ``by_column`` their slopes.
@@ -107,7 +107,7 @@ class Sample(NamedTuple):
     by_column: AnyArray
 
 
-def samples(params: DeformableParams, shape: Shape, offset: AnyArray) -> list[Sample]:
+def samples(params: DeformableParams, shape: Shape, offset: AnyArray) -> list[CornerSample]:
     """The four elements around each place of one image of ``shape`` (channels, height, width).
 
     Args:
@@ -128,7 +128,7 @@ def samples(params: DeformableParams, shape: Shape, offset: AnyArray) -> list[Sa
         for column, right, by_column in sides[1]:
             place = np.where(inside, row * axes[1].size + column, 0)
             numbers = (np.where(inside, a, 0) for a in (down, right, by_row, by_column))
-            made.append(Sample(*(a.reshape(params.groups, -1) for a in (place, *numbers))))
+            made.append(CornerSample(*(a.reshape(params.groups, -1) for a in (place, *numbers))))
     return made
 
 
@@ -141,7 +141,7 @@ def _sides(at: AnyArray, size: int) -> list[tuple[AnyArray, AnyArray, AnyArray]]
     return [(low, 1 - part, -slope), (np.minimum(low + 1, size - 1), part, slope)]
 
 
-def taken(params: DeformableParams, image: AnyArray, sample: Sample) -> AnyArray:
+def taken(params: DeformableParams, image: AnyArray, sample: CornerSample) -> AnyArray:
     """An image's elements at a sample, (groups, channels of a group, kernel * places)."""
     flat = image.reshape(params.groups, image.shape[0] // params.groups, -1)
     found: AnyArray = np.take_along_axis(flat, sample.place[:, None], axis=2)

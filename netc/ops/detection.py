@@ -19,8 +19,8 @@ from netc.ops.define import (
     Arity,
     LayerContext,
     OpDef,
-    Reading,
     ShapeError,
+    TypeReading,
     copies,
     erased,
     full_extent,
@@ -113,7 +113,7 @@ _MORE: Mapping[float, tuple[str, ...]] = {
 def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """The shape when every box that may be kept is: how many are is known only from the data."""
     number = check_detections(params, inputs)
-    return ((1, 1, inputs[0][0] * _most_boxes(params, number), 7),)
+    return ((1, 1, inputs[0][0] * _max_boxes(params, number), 7),)
 
 
 def check_detections(params: DetectionOutputParams, inputs: Sequence[Shape]) -> int:
@@ -151,7 +151,7 @@ def check_detections(params: DetectionOutputParams, inputs: Sequence[Shape]) -> 
     return number
 
 
-def _most_boxes(params: DetectionOutputParams, priors: int) -> int:
+def _max_boxes(params: DetectionOutputParams, priors: int) -> int:
     """Of one image; 1 where nothing is found."""
     given = params.classes - (0 <= params.background < params.classes)
     most = given * (priors if params.top < 0 else min(priors, params.top))
@@ -230,9 +230,9 @@ def _of_class(
     return np.concatenate([named, scores[best, None], boxes[best]], axis=1, dtype=np.float32)
 
 
-def _of_regions(layer: Message) -> Reading | None:
+def _of_regions(layer: Message) -> TypeReading | None:
     """One bottom is YOLOv2's map (gklz1982/caffe-yolov2), and SSD's layer has three."""
-    return Reading(erased(REGION_OUTPUT)) if len(layer.get("bottom")) == 1 else None
+    return TypeReading(erased(REGION_OUTPUT)) if len(layer.get("bottom")) == 1 else None
 
 
 DETECTION_OUTPUT = OpDef(

@@ -30,9 +30,9 @@ from netc.ops.define import (
     Kernel,
     LayerContext,
     OpDef,
-    Reading,
     ShapeError,
     ShapeRule,
+    TypeReading,
     copies,
     erased,
     full_extent,
@@ -203,9 +203,9 @@ def _verdict(
     return (1, 0)
 
 
-def _three_reading(layer: Message) -> Reading | None:
+def _three_reading(layer: Message) -> TypeReading | None:
     """Cascade R-CNN's has three bottoms."""
-    return Reading(erased(_OF_ROWS)) if len(layer.get("bottom")) == 3 else None
+    return TypeReading(erased(_OF_ROWS)) if len(layer.get("bottom")) == 3 else None
 
 
 def _contents(params: EvaluateParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
@@ -223,7 +223,7 @@ def _op(
     bottoms: int,
     shape: ShapeRule[EvaluateParams],
     reference: Kernel[EvaluateParams],
-    reading: Callable[[Message], Reading | None] | None = None,
+    reading: Callable[[Message], TypeReading | None] | None = None,
 ) -> OpDef[EvaluateParams]:
     return OpDef(
         name=name,

@@ -22,8 +22,8 @@ from netc.ops.define import (
     Arity,
     LayerContext,
     OpDef,
-    Reading,
     ShapeError,
+    TypeReading,
     WeightSpec,
     Window,
     copies,
@@ -185,9 +185,9 @@ def _distance_memory(
     return copies(2)(params, inputs, outputs) + 3 * FLOAT * count(inputs[0]) * params.num_output
 
 
-def _by_bottom(layer: Message) -> Reading | None:
+def _by_bottom(layer: Message) -> TypeReading | None:
     """With two bottoms the centres are the second (NormFace)."""
-    return Reading(erased(BOTTOM_DISTANCE)) if len(layer.get("bottom")) == 2 else None
+    return TypeReading(erased(BOTTOM_DISTANCE)) if len(layer.get("bottom")) == 2 else None
 
 
 INNER_DISTANCE = OpDef(

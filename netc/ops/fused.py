@@ -44,7 +44,7 @@ class FusedParams:
     stages: tuple[Stage, ...]
 
 
-class Bound(NamedTuple):
+class BoundStage(NamedTuple):
     """A stage with the names of the inputs and parameters that it reads of the node's."""
 
     stage: Stage
@@ -58,9 +58,9 @@ W = TypeVar("W")  # what stands for a parameter
 
 def bind_stages(
     params: FusedParams, inputs: Sequence[str], parameters: Sequence[str] = ()
-) -> Iterator[Bound]:
+) -> Iterator[BoundStage]:
     """Each stage, in order, with the names of its share of a node's inputs and parameters."""
-    return (Bound(*share) for share in shares(params, inputs, parameters))
+    return (BoundStage(*share) for share in shares(params, inputs, parameters))
 
 
 def shares(

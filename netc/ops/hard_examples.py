@@ -30,7 +30,7 @@ from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
 
-_LEAST = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
+_FLT_MIN = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _softmax_ohem(
     index, kept = class_labels(label.reshape(outer, 1, inner), classes, params.ignore_label)
     prob = softmax(data, axis)
     chosen = xp.take_along_axis(prob.reshape(outer, classes, inner), index, axis=1)
-    each = xp.where(kept, -xp.log(xp.maximum(chosen, _LEAST)), chosen.dtype.type(0))
+    each = xp.where(kept, -xp.log(xp.maximum(chosen, _FLT_MIN)), chosen.dtype.type(0))
     by: AnyArray | float = params.fixed
     if params.normalization != "PRE_FIXED":
         by = divisor(params.normalization, outer, inner, kept.sum())

@@ -19,8 +19,8 @@ from netc.ops.define import (
     Cost,
     LayerContext,
     OpDef,
-    Reading,
     ShapeError,
+    TypeReading,
     WeightSpec,
     erased,
     full_extent,
@@ -119,9 +119,11 @@ _TOLD = (
 )
 
 
-def _by_bottom(layer: Message) -> Reading | None:
+def _by_bottom(layer: Message) -> TypeReading | None:
     """NormFace's and OpenCV's: with two bottoms the weights are the second, a third is the bias."""
-    return Reading(erased(BOTTOM_PRODUCT), _TOLD) if len(layer.get("bottom")) in (2, 3) else None
+    return (
+        TypeReading(erased(BOTTOM_PRODUCT), _TOLD) if len(layer.get("bottom")) in (2, 3) else None
+    )
 
 
 INNER_PRODUCT = OpDef(

@@ -65,10 +65,10 @@ def is_positive(params: LRNParams) -> bool:
     logarithm.
     """
     least = params.k if params.across else 1.0
-    return least > _LEAST and params.alpha >= 0 and params.beta != 0
+    return least > _MIN_ARGUMENT and params.alpha >= 0 and params.beta != 0
 
 
-_LEAST = 1e-30  # the logarithm's argument must not be a denormal number
+_MIN_ARGUMENT = 1e-30  # the logarithm's argument must not be a denormal number
 
 
 def _shape(params: LRNParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

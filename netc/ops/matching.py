@@ -10,7 +10,7 @@ from netc.ops.array import AnyArray, quietly
 from netc.ops.boxes import areas, overlaps
 
 NO_MATCH, IGNORED = -1, -2
-_LEAST = 1e-6  # an overlap up to this counts as none
+_MIN_OVERLAP = 1e-6  # an overlap up to this counts as none
 
 
 def overlap_table(boxes: AnyArray, others: AnyArray) -> AnyArray:
@@ -47,7 +47,7 @@ def matches(
     if not len(truth):
         return np.full(len(boxes), NO_MATCH), np.zeros(len(boxes), np.float32)
     table = overlap_table(boxes, truth)
-    table[(table <= _LEAST) | (match == IGNORED)[:, None]] = 0
+    table[(table <= _MIN_OVERLAP) | (match == IGNORED)[:, None]] = 0
     best = table.max(axis=1)
     _take_best_pairs(table, match)
     if not bipartite:

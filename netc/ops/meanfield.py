@@ -29,7 +29,7 @@ from netc.ops.normalization import softmax
 from netc.ops.permutohedral import Lattice, lattice_of
 from netc.schema.message import Message
 
-_LEAST = 1e-20
+_EPSILON = 1e-20
 _FARTHEST = 2**12  # of a feature: corners are short integers in Caffe
 
 
@@ -143,7 +143,7 @@ def _too_far() -> NetcError:
 def _filter(features: AnyArray) -> Filter:
     lattice = lattice_of(features.astype(np.float32))
     ones = lattice.filtered(np.ones((1, len(features))))[0]
-    return Filter(lattice, 1 / (ones + _LEAST))
+    return Filter(lattice, 1 / (ones + _EPSILON))
 
 
 @dataclass(frozen=True, slots=True)

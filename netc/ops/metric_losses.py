@@ -144,7 +144,7 @@ def distances(rows: AnyArray) -> AnyArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ExamplePair:
     """Two examples of one class, ``one`` and ``other``, and their loss before it is squared.
 
     ``share`` (2, n) is the softmax over the examples of other classes, seen from either.
@@ -156,7 +156,7 @@ class Pair:
     share: AnyArray
 
 
-def pairs_of(params: LiftedParams, far: AnyArray, label: AnyArray) -> Iterator[Pair]:
+def pairs_of(params: LiftedParams, far: AnyArray, label: AnyArray) -> Iterator[ExamplePair]:
     """Every two examples of one class, in rising order of their indices.
 
     Args:
@@ -171,12 +171,12 @@ def pairs_of(params: LiftedParams, far: AnyArray, label: AnyArray) -> Iterator[P
         near = np.where(unlike[[one, other]], params.margin - far[[one, other]], -np.inf)
         most = near.max(initial=-np.inf)
         if not np.isfinite(most):
-            yield Pair(int(one), int(other), 0.0, np.zeros_like(near))
+            yield ExamplePair(int(one), int(other), 0.0, np.zeros_like(near))
             continue
         weights = np.exp(near - most)
         soft = np.log(weights.sum()) + most
         loss = max(0.0, float(soft + far[one, other]))
-        yield Pair(int(one), int(other), loss, weights / weights.sum())
+        yield ExamplePair(int(one), int(other), loss, weights / weights.sum())
 
 
 def _lifted(params: LiftedParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:

@@ -23,7 +23,7 @@ from netc.ops.matching import NO_MATCH, encoded, matches
 from netc.ops.multibox_params import MultiBoxParams, parse_multibox
 from netc.ops.smooth_l1 import smooth_l1
 
-_LEAST = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
+_FLT_MIN = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
 _SMALL = 1e-5  # boxes smaller than this are passed over when they are thinned out
 
 
@@ -57,7 +57,7 @@ class Image(NamedTuple):
     priors: AnyArray  # (2, priors, 4), with variances
 
 
-class Found(NamedTuple):
+class MatchedPriors(NamedTuple):
     """What an image's priors are matched with.
 
     ``matched`` maps a location class (-1 where locations are shared) to the index of each prior's
@@ -83,13 +83,13 @@ def multibox_loss(params: MultiBoxParams, inputs: Arrays, weights: Arrays) -> tu
     return (np.asarray((params.loc_weight * place + classes) / by, inputs[0].dtype).reshape(()),)
 
 
-def matched_number(found: Sequence[Found]) -> int:
+def matched_number(found: Sequence[MatchedPriors]) -> int:
     """How many priors are matched, in all images."""
     return sum(int((m > NO_MATCH).sum()) for one in found for m in one.matched.values())
 
 
 def loss_divisor(
-    params: MultiBoxParams, images: Sequence[Image], found: Sequence[Found]
+    params: MultiBoxParams, images: Sequence[Image], found: Sequence[MatchedPriors]
 ) -> AnyArray | float:
     """What the loss of a batch is divided by, see :func:`netc.ops.labels.divisor`."""
     number, priors = np.int64(matched_number(found)), images[0].priors.shape[1]
@@ -141,13 +141,13 @@ def targets_of(params: MultiBoxParams, image: Image) -> AnyArray:
     return np.full_like(image.labels, params.background + 1) if params.agnostic else image.labels
 
 
-def find_matches(params: MultiBoxParams, image: Image) -> Found:
+def find_matches(params: MultiBoxParams, image: Image) -> MatchedPriors:
     """What an image's priors are matched with, and the negatives that are mined."""
     if not len(image.boxes):
-        return Found({}, ())
+        return MatchedPriors({}, ())
     matched, best = _matched(params, image)
     if params.mining == "NONE":
-        return Found(matched, ())
+        return MatchedPriors(matched, ())
     (match,) = matched.values()
     if params.mining == "MAX_NEGATIVE":
         eligible = (match == NO_MATCH) & (best < np.float32(params.neg_overlap))
@@ -161,7 +161,7 @@ def find_matches(params: MultiBoxParams, image: Image) -> Found:
     negatives = np.flatnonzero(selected & (match == NO_MATCH))
     if params.mining == "HARD_EXAMPLE":
         match = np.where((match > NO_MATCH) & ~selected, NO_MATCH, match)
-    return Found({-1: match}, negatives)
+    return MatchedPriors({-1: match}, negatives)
 
 
 def _matched(params: MultiBoxParams, image: Image) -> tuple[dict[int, AnyArray], Any]:
@@ -206,7 +206,7 @@ def _conf_losses(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) ->
     if params.conf_loss == "SOFTMAX":
         shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
         chosen = np.take_along_axis(shifted, targets[:, None], axis=1)[:, 0] / shifted.sum(axis=1)
-        return -np.log(np.maximum(chosen, _LEAST))
+        return -np.log(np.maximum(chosen, _FLT_MIN))
     wanted = np.arange(scores.shape[1]) == targets[:, None]
     return _logistic(scores, wanted).sum(axis=1)
 
@@ -235,7 +235,8 @@ def place_differences(
 ) -> AnyArray:
     """Predicted less wanted offsets of the matched priors, (matched, 4).
 
-    ``label`` is the location class and ``match`` each prior's true box, as :class:`Found` has them.
+    ``label`` is the location class and ``match`` each prior's true box, as in
+    :class:`MatchedPriors`.
     """
     at = np.flatnonzero(match > NO_MATCH)
     priors, variances = image.priors[0][at], image.priors[1][at]
@@ -254,7 +255,7 @@ def _one_losses(params: MultiBoxParams, apart: AnyArray) -> AnyArray:
     return smooth_l1(apart, 1.0) if params.loc_loss == "SMOOTH_L1" else apart * apart / 2
 
 
-def _place_loss(params: MultiBoxParams, images: list[Image], found: list[Found]) -> float:
+def _place_loss(params: MultiBoxParams, images: list[Image], found: list[MatchedPriors]) -> float:
     losses = [
         _one_losses(params, place_differences(params, image, label, match)).sum(dtype=np.float64)
         for image, one in zip(images, found, strict=True)
@@ -263,7 +264,7 @@ def _place_loss(params: MultiBoxParams, images: list[Image], found: list[Found])
     return float(sum(losses))
 
 
-def _class_loss(params: MultiBoxParams, images: list[Image], found: list[Found]) -> float:
+def _class_loss(params: MultiBoxParams, images: list[Image], found: list[MatchedPriors]) -> float:
     if params.mining == "NONE":
         return _all_classes_loss(params, images, found)
     total = 0.0
@@ -296,7 +297,9 @@ def wanted_scores(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -
     return wanted
 
 
-def _all_classes_loss(params: MultiBoxParams, images: list[Image], found: list[Found]) -> float:
+def _all_classes_loss(
+    params: MultiBoxParams, images: list[Image], found: list[MatchedPriors]
+) -> float:
     """Without mining every prior of every image counts."""
     scores = np.concatenate([image.scores for image in images])
     targets = all_targets(params, images, found)
@@ -306,7 +309,7 @@ def _all_classes_loss(params: MultiBoxParams, images: list[Image], found: list[F
 
 
 def all_targets(
-    params: MultiBoxParams, images: Sequence[Image], found: Sequence[Found]
+    params: MultiBoxParams, images: Sequence[Image], found: Sequence[MatchedPriors]
 ) -> AnyArray:
     """Each prior's target class in all images; for the logistic loss the target of each score.
 

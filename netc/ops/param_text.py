@@ -19,7 +19,7 @@ _BARE_KEY = re.compile(r"(?m)(^|[,{])(\s*)([A-Za-z_]\w*)(\s*:)")
 _LONGEST = 1000
 
 
-def said_in(param_str: str) -> dict[str, Any]:
+def param_str_fields(param_str: str) -> dict[str, Any]:
     """Fields of a ``param_str`` such as ``'feat_stride': 16``.
 
     Keys are in lower case and spelled as Faster R-CNN does. At most 1000 characters are read.
@@ -45,7 +45,7 @@ def parse_param_str(param_str: str, layer: str, known: Mapping[str, object]) -> 
         ShapeError: with code python-layer, for another field, or a value of another kind.
     """
     try:
-        given = {**known, **said_in(param_str)}
+        given = {**known, **param_str_fields(param_str)}
         right = given.keys() == known.keys() and all(
             _fits(given[name], usual) for name, usual in known.items()
         )

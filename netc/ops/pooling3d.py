@@ -21,8 +21,8 @@ from netc.ops.cost import per_output
 from netc.ops.define import (
     LayerContext,
     OpDef,
-    Reading,
     ShapeError,
+    TypeReading,
     Window,
     copies,
     erased,
@@ -125,11 +125,11 @@ def _each(message: Message, name: str, shape: str, least: int) -> Three | None:
     return (values[0], values[1], values[2]) if values else None
 
 
-def each_axis(layer: Message) -> Reading | None:
+def each_axis(layer: Message) -> TypeReading | None:
     """Pooling's reading where a quantity has several values: it pools volumes."""
     p = layer.get("pooling_param")
     several = any(p.count(name) > 1 for name in ("kernel_size", "stride", "pad"))
-    return Reading(erased(ND_POOLING)) if several else None
+    return TypeReading(erased(ND_POOLING)) if several else None
 
 
 def _three(

@@ -20,15 +20,15 @@ from netc.ops.define import (
     Arity,
     LayerContext,
     OpDef,
-    Reading,
     ShapeError,
+    TypeReading,
     copies,
     erased,
     full_extent,
 )
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST
-from netc.ops.param_text import said_in
+from netc.ops.param_text import param_str_fields
 from netc.ops.python import (
     PythonContext,
     PythonParams,
@@ -175,13 +175,13 @@ _SYNOPSYS = ("feat_stride", "anchor_base_size", "anchor_scale", "anchor_ratio", 
              "pre_nms_topn", "rpn_min_size", "rpn_nms_thresh")  # fmt: skip
 
 
-def _synopsys_reading(layer: Message) -> Reading | None:
+def _synopsys_reading(layer: Message) -> TypeReading | None:
     """Synopsys's, where neither `ratio` nor `scale` is given: PVANet's has no anchors then."""
     param = layer.get("proposal_param")
     own = set(_SYNOPSYS) - {"feat_stride", "pre_nms_topn"}
     if any(param.has(name) for name in own if name in param.type.fields):
-        return Reading(erased(_SYNOPSYS_PROPOSAL))
-    return Reading(erased(_SYNOPSYS_PROPOSAL)) if not param.entries else None
+        return TypeReading(erased(_SYNOPSYS_PROPOSAL))
+    return TypeReading(erased(_SYNOPSYS_PROPOSAL)) if not param.entries else None
 
 
 def _parse_synopsys(layer: Message, context: LayerContext) -> ProposalParams:
@@ -301,7 +301,7 @@ def _faster_rcnn(param_str: str, phase: str = "TEST") -> ProposalParams:
     """
     usual = {**_FASTER_RCNN, **(_IN_TRAINING if phase == "TRAIN" else {})}
     try:
-        given = {**usual, **said_in(param_str)}
+        given = {**usual, **param_str_fields(param_str)}
         lists = {name: tuple(map(float, given.pop(name))) for name in _LISTS}
         overlap = float(given.pop("nms_thresh"))
         names = ("feat_stride", "base_size", "min_size", "pre_nms_topn", "post_nms_topn")

@@ -15,7 +15,7 @@ from netc.ir.types import Shape
 from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.contents import Contents
-from netc.ops.define import Arity, LayerContext, OpDef, Reading, ShapeError, full_extent
+from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, TypeReading, full_extent
 from netc.ops.fork_inputs import PYTHON_INPUT
 from netc.ops.random import layer_number
 from netc.ops.role import Role
@@ -269,12 +269,12 @@ def _draws(params: PythonParams) -> bool:
     return bool(params.more()) and params.phase == "TRAIN"
 
 
-def _reads_data(layer: Message) -> Reading | None:
+def _reads_data(layer: Message) -> TypeReading | None:
     """A layer that has no bottoms can only read data, where nobody has said how it computes."""
     param = layer.get("python_param")
     if layer.get("bottom") or is_implemented(param.get("module"), param.get("layer")):
         return None
-    return Reading(PYTHON_INPUT)
+    return TypeReading(PYTHON_INPUT)
 
 
 PYTHON = OpDef(

@@ -21,7 +21,7 @@ from netc.ops.define import (
     Cost,
     LayerContext,
     OpDef,
-    Reading,
+    TypeReading,
     WeightSpec,
     erased,
     same_shape,
@@ -61,15 +61,17 @@ _TOLD = (
 )
 
 
-def _bounded_reading(layer: Message) -> Reading | None:
+def _bounded_reading(layer: Message) -> TypeReading | None:
     """Synopsys's bounds of a ReLU: a ReLU6 of another bound, or one with a least value too."""
     param = layer.get("relu_param")
     if len(layer.get("top")) == 2:
-        return Reading(erased(RELU_MASK), _TOLD)
+        return TypeReading(erased(RELU_MASK), _TOLD)
     least = fork_field(param, "minimum", 0.0)
     if least == 0 and _greatest(param) == math.inf:
         return None
-    return Reading(erased(BOUNDED_RELU) if least else erased(replace(RELU6, params=_parse_bounded)))
+    return TypeReading(
+        erased(BOUNDED_RELU) if least else erased(replace(RELU6, params=_parse_bounded))
+    )
 
 
 def _greatest(param: Message) -> float:

@@ -23,7 +23,7 @@ from netc.ops.numbers import one_of, required_number
 from netc.ops.yolo_overlap import overlaps
 from netc.schema.message import Message
 
-_LEAST = 0.004999999888241291  # 0.005 as float32: EvalDetection counts no box of less
+_MIN_SCORE = 0.004999999888241291  # 0.005 as float32: EvalDetection counts no box of less
 _ANCHORS = 5  # the loops of EvalDetection
 
 
@@ -204,7 +204,7 @@ def _found(params: RegionParams, x: AnyArray) -> tuple[AnyArray, AnyArray, AnyAr
     label, score, boxes = _boxes(params, x)
     order = np.argsort(-score, kind="stable") if params.limit >= 0 else np.zeros(0, np.int64)
     order = order[_kept(boxes[order], params.limit)]
-    order = order[score[order] >= _LEAST]
+    order = order[score[order] >= _MIN_SCORE]
     order = order[np.argsort(label[order], kind="stable")]
     return label[order], score[order], boxes[order]
 

@@ -24,7 +24,7 @@ from netc.ops.define import (
     Kernel,
     LayerContext,
     OpDef,
-    Reading,
+    TypeReading,
     copies,
     erased,
     full_extent,
@@ -229,13 +229,13 @@ _TOLD = (
 )
 
 
-def sampled_reading(layer: Message) -> Reading | None:
+def sampled_reading(layer: Message) -> TypeReading | None:
     """Which of both layers ``roi_align_param`` means; None where it is not written."""
     if not layer.has("roi_align_param"):
         return None
     if layer.get("roi_align_param").has("sampling_ratio"):
-        return Reading(erased(MEAN))
-    return Reading(erased(GREATEST), _TOLD)
+        return TypeReading(erased(MEAN))
+    return TypeReading(erased(GREATEST), _TOLD)
 
 
 READINGS = (GREATEST, MEAN)

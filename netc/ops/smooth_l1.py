@@ -19,8 +19,8 @@ from netc.ops.define import (
     LayerContext,
     OpDef,
     Parse,
-    Reading,
     ShapeError,
+    TypeReading,
     copies,
     erased,
     full_extent,
@@ -171,7 +171,7 @@ SMOOTH_L1_LOSS_OHEM = _ohem_op("SmoothL1LossOHEM", 3, _parse_ohem)
 SMOOTH_L1_LOSS_EACH = _ohem_op("SmoothL1LossEach", 4, _parse_each)
 
 
-def _each_reading(layer: Message) -> Reading | None:
+def _each_reading(layer: Message) -> TypeReading | None:
     """R-FCN's first release and Cascade R-CNN have OHEM in the layer itself.
 
     Its second top is each row's loss; R-FCN divides as `loss_param` says.
@@ -179,7 +179,7 @@ def _each_reading(layer: Message) -> Reading | None:
     each = len(layer.get("top")) > 1
     divided = layer.has("loss_param") and layer.get("loss_param").has("normalization")
     return (
-        Reading(erased(SMOOTH_L1_LOSS_EACH))
+        TypeReading(erased(SMOOTH_L1_LOSS_EACH))
         if each or (divided and len(layer.get("bottom")) < 4)
         else None
     )

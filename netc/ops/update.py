@@ -15,7 +15,7 @@ from netc.ir.types import Shape, count
 from netc.numeric import np
 from netc.ops.array import Arrays
 from netc.ops.define import Arity, Cost, ErasedOp, OpDef, WeightSpec, full_extent, unwritten
-from netc.ops.update_rules import Rule, clip_scale, local_rate, regularized, step
+from netc.ops.update_rules import UpdateRule, clip_scale, local_rate, regularized, step
 
 UPDATE, CLIP, RUNNING = "Update", "ClipScale", "RunningState"
 
@@ -41,7 +41,7 @@ class UpdateParams:
             the others; the others are as they were. Empty for all of them.
     """
 
-    rule: Rule
+    rule: UpdateRule
     lr_mult: float = 1.0
     decay: float = 0.0
     regularization: str = "L2"

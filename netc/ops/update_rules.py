@@ -49,7 +49,7 @@ class LocalRate:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class UpdateRule:
     """How a gradient becomes a step.
 
     Args:
@@ -92,7 +92,7 @@ _HISTORIES: Mapping[str, int] = MappingProxyType(
 )
 
 
-class Step(NamedTuple):
+class UpdateStep(NamedTuple):
     """What is subtracted from a parameter, and its history afterwards; float32 of its shape."""
 
     value: Array
@@ -145,8 +145,8 @@ def _norm(array: Array) -> np.float32:
 
 
 def step(
-    rule: Rule, gradient: Array, history: Sequence[Array], rate: Scalar, iteration: int
-) -> Step:
+    rule: UpdateRule, gradient: Array, history: Sequence[Array], rate: Scalar, iteration: int
+) -> UpdateStep:
     """One parameter's step.
 
     Args:
@@ -176,43 +176,55 @@ def clip_scale(gradients: Sequence[Array], limit: float) -> tuple[np.float32, np
     return norm, np.float32(limit) / norm if norm > np.float32(limit) else None
 
 
-def _sgd(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+def _sgd(
+    rule: UpdateRule, g: Array, history: Sequence[Array], rate: np.float32, i: int
+) -> UpdateStep:
     """sgd_solver.cpp:226: the rate is inside the history, so a new rate leaves it as it is."""
     moved = rate * g + np.float32(rule.momentum) * history[0]
-    return Step(moved, (moved,))
+    return UpdateStep(moved, (moved,))
 
 
-def _nesterov(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+def _nesterov(
+    rule: UpdateRule, g: Array, history: Sequence[Array], rate: np.float32, i: int
+) -> UpdateStep:
     """nesterov_solver.cpp: (1 + momentum) * new history - momentum * old history."""
     momentum = np.float32(rule.momentum)
     moved = rate * g + momentum * history[0]
-    return Step((np.float32(1) + momentum) * moved - momentum * history[0], (moved,))
+    return UpdateStep((np.float32(1) + momentum) * moved - momentum * history[0], (moved,))
 
 
-def _adagrad(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+def _adagrad(
+    rule: UpdateRule, g: Array, history: Sequence[Array], rate: np.float32, i: int
+) -> UpdateStep:
     """adagrad_solver.cpp: delta is outside the root."""
     squares: Array = history[0] + g * g
-    return Step(rate * (g / _root(squares, rule.delta)), (squares,))
+    return UpdateStep(rate * (g / _root(squares, rule.delta)), (squares,))
 
 
-def _rmsprop(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+def _rmsprop(
+    rule: UpdateRule, g: Array, history: Sequence[Array], rate: np.float32, i: int
+) -> UpdateStep:
     """rmsprop_solver.cpp: as AdaGrad with a fading mean of squares."""
     decay = np.float32(rule.rms_decay)
     squares: Array = (np.float32(1) - decay) * (g * g) + decay * history[0]
-    return Step(rate * (g / _root(squares, rule.delta)), (squares,))
+    return UpdateStep(rate * (g / _root(squares, rule.delta)), (squares,))
 
 
-def _adadelta(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+def _adadelta(
+    rule: UpdateRule, g: Array, history: Sequence[Array], rate: np.float32, i: int
+) -> UpdateStep:
     """adadelta_solver.cpp: delta is inside the root; the mean of steps is of those without rate."""
     decay, delta = np.float32(rule.momentum), np.float32(rule.delta)
     fresh = np.float32(1) - decay
     squares = fresh * (g * g) + decay * history[0]
     value: Array = g * np.sqrt((history[1] + delta) / (squares + delta))
     steps = fresh * (value * value) + decay * history[1]
-    return Step(rate * value, (squares, steps))
+    return UpdateStep(rate * value, (squares, steps))
 
 
-def _adam(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+def _adam(
+    rule: UpdateRule, g: Array, history: Sequence[Array], rate: np.float32, i: int
+) -> UpdateStep:
     """adam_solver.cpp: delta is added to the root that is not corrected."""
     beta1, beta2, one = np.float32(rule.momentum), np.float32(rule.momentum2), np.float32(1)
     first = (one - beta1) * g + beta1 * history[0]
@@ -220,10 +232,10 @@ def _adam(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: i
     if rule.amsgrad:  # jolibrain/caffe: what never falls is itself what the next mean begins with
         second = np.maximum(second, history[1])
     value: Array = rate * _correction(rule, i) * (first / _root(second, rule.delta))
-    return Step(value, (first, second))
+    return UpdateStep(value, (first, second))
 
 
-def _correction(rule: Rule, i: int) -> Any:
+def _correction(rule: UpdateRule, i: int) -> Any:
     """Of Adam's means, which begin at 0: an np.float32.
 
     The powers of a float32 by a whole number are in double in C++, and so is all that follows from
@@ -239,24 +251,28 @@ def _faded(beta: float, i: int) -> np.float64:
     return np.float64(np.float32(beta)) ** (i + 1)
 
 
-def _amsgrad(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+def _amsgrad(
+    rule: UpdateRule, g: Array, history: Sequence[Array], rate: np.float32, i: int
+) -> UpdateStep:
     """Reddi, Kale and Kumar (ICLR 2018): the root is of the largest second mean so far."""
     beta1, beta2, one = np.float32(rule.momentum), np.float32(rule.momentum2), np.float32(1)
     first = (one - beta1) * g + beta1 * history[0]
     second = (one - beta2) * (g * g) + beta2 * history[1]
     largest: Array = np.maximum(second, history[2])
     value: Array = rate * _correction(rule, i) * (first / _root(largest, rule.delta))
-    return Step(value, (first, second, largest))
+    return UpdateStep(value, (first, second, largest))
 
 
-def _adamax(rule: Rule, g: Array, history: Sequence[Array], rate: np.float32, i: int) -> Step:
+def _adamax(
+    rule: UpdateRule, g: Array, history: Sequence[Array], rate: np.float32, i: int
+) -> UpdateStep:
     """Kingma and Ba (arXiv:1412.6980, section 7.1); 1e-7 and no delta, as the forks have it."""
     beta1, beta2, one = np.float32(rule.momentum), np.float32(rule.momentum2), np.float32(1)
     first = (one - beta1) * g + beta1 * history[0]
     largest: Array = np.maximum(beta2 * history[1] + np.float32(1e-7), np.abs(g))
     corrected: Any = rate * np.float32(1 / (1 - _faded(rule.momentum, i)))  # np.float32
     value: Array = corrected * (first / largest)
-    return Step(value, (first, largest))
+    return UpdateStep(value, (first, largest))
 
 
 def _root(squares: Array, delta: float) -> Array:
@@ -264,7 +280,7 @@ def _root(squares: Array, delta: float) -> Array:
     return root + np.float32(delta)
 
 
-StepRule = Callable[[Rule, Array, Sequence[Array], np.float32, int], Step]
+StepRule = Callable[[UpdateRule, Array, Sequence[Array], np.float32, int], UpdateStep]
 
 _STEPS: Mapping[str, StepRule] = MappingProxyType(
     {

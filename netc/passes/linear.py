@@ -28,7 +28,7 @@ _BLOCK = 2**16  # weights that are multiplied at a time, to stay in the cache
 _LARGEST = 1e18  # factor: no float32 that a net holds overflows by it
 
 
-class Product(NamedTuple):
+class ProductLayer(NamedTuple):
     """A product layer's parameters and arrays; ``bias`` is None where it has none."""
 
     params: Any
@@ -41,13 +41,13 @@ class Product(NamedTuple):
         return (self.weight,) if self.bias is None else (self.weight, self.bias)
 
 
-def product_of(draft: Draft, node: Node) -> Product:
+def product_of(draft: Draft, node: Node) -> ProductLayer:
     """A product node with its arrays."""
     arrays = [draft.array(name) for name in node.parameters]
-    return Product(node.params, arrays[0], arrays[1] if len(arrays) > 1 else None)
+    return ProductLayer(node.params, arrays[0], arrays[1] if len(arrays) > 1 else None)
 
 
-def with_product(draft: Draft, node: Node, product: Product) -> Node:
+def with_product(draft: Draft, node: Node, product: ProductLayer) -> Node:
     """The node made to be ``product``, with arrays of its own in the draft."""
     names = tuple(
         draft.fresh_parameter(f"{node.name}/{index}~folded", np.ascontiguousarray(array))
@@ -72,7 +72,7 @@ def is_tame(affine: Affine) -> bool:
     return bool(np.all(np.abs(affine.scale) < _LARGEST) and np.all(np.abs(affine.shift) < _LARGEST))
 
 
-def followed_by(op: str, product: Product, affine: Affine) -> Product:
+def followed_by(op: str, product: ProductLayer, affine: Affine) -> ProductLayer:
     """The product that gives ``affine`` of what this one gives."""
     weight, group = product.weight, getattr(product.params, "group", 1)
     if has_role(
@@ -88,7 +88,7 @@ def followed_by(op: str, product: Product, affine: Affine) -> Product:
     else:
         scaled = _scaled(weight.reshape(len(weight), -1), affine.scale[:, None])
     bias = affine.shift if product.bias is None else product.bias * affine.scale + affine.shift
-    return Product(
+    return ProductLayer(
         replace(product.params, bias=True), scaled.reshape(weight.shape), bias.astype(np.float32)
     )
 
@@ -108,7 +108,7 @@ def _scaled(weight: Array, factor: Wide) -> Array:
     return result
 
 
-def preceded_by(op: str, product: Product, affine: Affine) -> Product:
+def preceded_by(op: str, product: ProductLayer, affine: Affine) -> ProductLayer:
     """The product that gives of ``x`` what this one gives of ``affine(x)``, without padding."""
     if has_role(op, Role.INNER_PRODUCT):
         return _vector_preceded_by(product, affine)
@@ -122,7 +122,7 @@ def preceded_by(op: str, product: Product, affine: Affine) -> Product:
     return _with(product, scaled, added.reshape(outputs))
 
 
-def _deconvolution_preceded_by(product: Product, affine: Affine) -> Product:
+def _deconvolution_preceded_by(product: ProductLayer, affine: Affine) -> ProductLayer:
     """A shift is right for a kernel of one element alone."""
     weight, group = product.weight, product.params.group
     share = len(weight) // group
@@ -132,7 +132,7 @@ def _deconvolution_preceded_by(product: Product, affine: Affine) -> Product:
     return _with(product, scaled, added.reshape(-1))
 
 
-def _vector_preceded_by(product: Product, affine: Affine) -> Product:
+def _vector_preceded_by(product: ProductLayer, affine: Affine) -> ProductLayer:
     """The vector is the channels' elements, one channel after another."""
     transposed = product.params.transpose
     matrix = product.weight.T if transposed else product.weight
@@ -143,10 +143,10 @@ def _vector_preceded_by(product: Product, affine: Affine) -> Product:
     return _with(product, scaled.T if transposed else scaled, added)
 
 
-def _with(product: Product, weight: Array, added: Wide) -> Product:
+def _with(product: ProductLayer, weight: Array, added: Wide) -> ProductLayer:
     """The product with other weights and something added to its bias."""
     bias = added if product.bias is None else product.bias + added
-    return Product(
+    return ProductLayer(
         replace(product.params, bias=True),
         weight.reshape(product.weight.shape),
         bias.astype(np.float32),

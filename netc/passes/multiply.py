@@ -33,7 +33,7 @@ from netc.ops.role import Role
 from netc.ops.window import Axis, Window
 from netc.passes.base import Log, Pass
 from netc.passes.linear import (
-    Product,
+    ProductLayer,
     Wide,
     channels_are_axis_one,
     is_product,
@@ -44,7 +44,8 @@ from netc.passes.linear import (
 
 _BLOCK = 2**20  # weights of a vector's second product that are multiplied at a time
 _WIDE = 8  # bytes of a float64
-_MOST = 2**34  # multiply-adds that multiplying a net's weights may take, about a second
+# Multiply-adds that multiplying a net's weights may take, about a second.
+_MAX_MULTIPLY_ADDS = 2**34
 
 
 class _Joint(NamedTuple):
@@ -67,7 +68,7 @@ def multiply_products(graph: Graph, log: Log) -> Graph:
         if isinstance(joint, str):
             log.missed(joint, node.name, after.name)
         elif joint is not None:
-            spent += _decide(draft, node, after, joint, _MOST - spent, log)
+            spent += _decide(draft, node, after, joint, _MAX_MULTIPLY_ADDS - spent, log)
     return draft.result()
 
 
@@ -179,7 +180,7 @@ def _multiply(draft: Draft, first: Node, then: Node, joint: _Joint) -> None:
     draft.remove(first.name)
 
 
-def _bytes(first: Product, then: Product, macs: int) -> int:
+def _bytes(first: ProductLayer, then: ProductLayer, macs: int) -> int:
     """What multiplying takes: the factors in float64, of a vector's second one a block."""
     if isinstance(then.params, ConvolutionParams):
         group = gcd(first.params.group, then.params.group)
@@ -191,7 +192,7 @@ def _bytes(first: Product, then: Product, macs: int) -> int:
     return _WIDE * (sum(sizes) + 2 * macs // max(1, middle))
 
 
-def _multiplied_vectors(first: Product, then: Product, params: object) -> Product:
+def _multiplied_vectors(first: ProductLayer, then: ProductLayer, params: object) -> ProductLayer:
     inner, outer = (p.weight.T if p.params.transpose else p.weight for p in (first, then))
     wide = inner.astype(np.float64)
     weight = np.empty((len(outer), inner.shape[1]), np.float32)
@@ -206,7 +207,9 @@ def _multiplied_vectors(first: Product, then: Product, params: object) -> Produc
     return _product(params, weight, bias, then)
 
 
-def _multiplied_windows(first: Product, then: Product, params: ConvolutionParams) -> Product:
+def _multiplied_windows(
+    first: ProductLayer, then: ProductLayer, params: ConvolutionParams
+) -> ProductLayer:
     """Group by group: then[o, m, k] * first[m, i, l] summed over m, one of k and l being 1."""
     group = params.group
     outer = _regrouped(then.weight, then.params.group, group)
@@ -237,13 +240,15 @@ def _regrouped(weight: Array, groups: int, wanted: int) -> Wide:
     return dense.reshape(wanted, outputs // wanted, each * inputs, -1)
 
 
-def _product(params: object, weight: Wide | Array, bias: Wide | None, then: Product) -> Product:
+def _product(
+    params: object, weight: Wide | Array, bias: Wide | None, then: ProductLayer
+) -> ProductLayer:
     """The product with the second one's bias added, rounded to float32."""
     rounded = weight.astype(np.float32, copy=False)
     if bias is None:
-        return Product(params, rounded, then.bias)
+        return ProductLayer(params, rounded, then.bias)
     total = bias if then.bias is None else bias + then.bias
-    return Product(params, rounded, total.astype(np.float32))
+    return ProductLayer(params, rounded, total.astype(np.float32))
 
 
 MULTIPLY_PRODUCTS = Pass("multiply-products", multiply_products)

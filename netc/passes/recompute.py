@@ -241,7 +241,7 @@ def remade(passes: _Passes, dropped: Collection[str]) -> tuple[Graph, tuple[str,
         The graph, and the layers that run twice.
     """
     graph = passes.graph
-    writer = _Writer(passes, dropped, dict(graph.values))
+    writer = _RecomputeWriter(passes, dropped, dict(graph.values))
     nodes = list(graph.nodes[: passes.turn])
     for node in graph.nodes[passes.turn :]:
         nodes += writer.needed(node)
@@ -250,7 +250,7 @@ def remade(passes: _Passes, dropped: Collection[str]) -> tuple[Graph, tuple[str,
 
 
 @dataclass
-class _Writer:
+class _RecomputeWriter:
     """``names`` are values made again, and what they are called then."""
 
     passes: _Passes

@@ -25,16 +25,18 @@ from netc.ops.elementwise import EltwiseParams
 from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 
-MOST = 16  # bottoms of one
+MAX_BOTTOMS = 16  # bottoms of one
 
 
 def split_eltwise(graph: Graph, log: Log) -> Graph:
     """Every Eltwise with few bottoms."""
     draft = Draft(graph)
     for node in draft:
-        if has_role(node.op, Role.ELTWISE) and len(node.inputs) > MOST:
+        if has_role(node.op, Role.ELTWISE) and len(node.inputs) > MAX_BOTTOMS:
             _split(draft, node)
-            log.applied(f"its {len(node.inputs):,} bottoms are taken {MOST} at a time", node.name)
+            log.applied(
+                f"its {len(node.inputs):,} bottoms are taken {MAX_BOTTOMS} at a time", node.name
+            )
     return draft.result()
 
 
@@ -42,12 +44,14 @@ def _split(draft: Draft, node: Node) -> None:
     """The first bottoms in the node's place, the others behind it."""
     params, output, shape = node.params, node.outputs[0], draft.shape(node.outputs[0])
     coeff: Sequence[float] = params.coeff or (1.0,) * len(node.inputs)
-    made = draft.fresh_value(f"{output}~{MOST}", output, shape)
-    first = _factors(params, coeff[:MOST])
-    draft.put(node.name, replace(node, params=first, inputs=node.inputs[:MOST], outputs=(made,)))
+    made = draft.fresh_value(f"{output}~{MAX_BOTTOMS}", output, shape)
+    first = _factors(params, coeff[:MAX_BOTTOMS])
+    draft.put(
+        node.name, replace(node, params=first, inputs=node.inputs[:MAX_BOTTOMS], outputs=(made,))
+    )
     last = node.name
-    for start in range(MOST, len(node.inputs), MOST - 1):
-        stop = min(start + MOST - 1, len(node.inputs))
+    for start in range(MAX_BOTTOMS, len(node.inputs), MAX_BOTTOMS - 1):
+        stop = min(start + MAX_BOTTOMS - 1, len(node.inputs))
         whole = stop == len(node.inputs)
         result = output if whole else draft.fresh_value(f"{output}~{stop}", output, shape)
         name = f"{node.name}~{stop}"

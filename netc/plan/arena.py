@@ -17,7 +17,7 @@ from typing import NamedTuple
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 
 
-class Buffer(NamedTuple):
+class BufferLifetime(NamedTuple):
     """Bytes that are needed from step ``first`` to step ``last``, both included."""
 
     name: str
@@ -26,7 +26,7 @@ class Buffer(NamedTuple):
     last: int
 
 
-class Arena(NamedTuple):
+class ArenaPlan(NamedTuple):
     """Offsets in bytes, the arena's size, the least any plan could take, and each buffer's size."""
 
     offsets: Mapping[str, int]
@@ -35,14 +35,14 @@ class Arena(NamedTuple):
     sizes: Mapping[str, int] = MappingProxyType({})
 
 
-def plan_arena(buffers: Iterable[Buffer]) -> Arena:
+def plan_arena(buffers: Iterable[BufferLifetime]) -> ArenaPlan:
     """The smallest arena found for these buffers; offsets are multiples of ``ALIGNMENT``."""
     wanted = [b._replace(size=aligned(b.size)) for b in buffers if b.size > 0]
     floor = live_peak(wanted)
-    if len(wanted) > _MOST:
+    if len(wanted) > _MAX_ORDERED_BUFFERS:
         return _arena(_swept(wanted), wanted, floor)
-    enough = floor if len(wanted) <= _FEW else floor + floor // 100
-    best = Arena({}, sum(b.size for b in wanted) + 1, floor)
+    enough = floor if len(wanted) <= _MAX_EXACT_BUFFERS else floor + floor // 100
+    best = ArenaPlan({}, sum(b.size for b in wanted) + 1, floor)
     for order in _ORDERS:
         best = min(best, _settled(sorted(wanted, key=order), enough), key=lambda a: a.size)
         if best.size <= enough:
@@ -50,17 +50,19 @@ def plan_arena(buffers: Iterable[Buffer]) -> Arena:
     return _arena(best.offsets, wanted, floor)
 
 
-_FEW = 300  # buffers for which the very floor is looked for; of more, as in training, 1 % above
-_MOST = 2000  # buffers that are placed in several orders, each with all others looked at
+# Buffers for which the very floor is looked for; of more, as in training, 1 % above.
+_MAX_EXACT_BUFFERS = 300
+# Buffers that are placed in several orders, each with all others looked at.
+_MAX_ORDERED_BUFFERS = 2000
 
 
-def _arena(offsets: Mapping[str, int], buffers: Sequence[Buffer], floor: int) -> Arena:
+def _arena(offsets: Mapping[str, int], buffers: Sequence[BufferLifetime], floor: int) -> ArenaPlan:
     sizes = {b.name: b.size for b in buffers}
     size = max((offset + sizes[name] for name, offset in offsets.items()), default=0)
-    return Arena(offsets, size, floor, sizes)
+    return ArenaPlan(offsets, size, floor, sizes)
 
 
-def _swept(buffers: Sequence[Buffer]) -> dict[str, int]:
+def _swept(buffers: Sequence[BufferLifetime]) -> dict[str, int]:
     """Each buffer in the lowest hole there is when its life begins, for any number of them."""
     offsets: dict[str, int] = {}
     holes: list[tuple[int, int]] = []  # beginning and end, in order, none beside another
@@ -96,18 +98,18 @@ def _give_back(holes: list[tuple[int, int]], begin: int, end: int) -> None:
 _MOVES = 40  # tries to lower one order's peak
 
 
-def _settled(order: list[Buffer], enough: int) -> Arena:
+def _settled(order: list[BufferLifetime], enough: int) -> ArenaPlan:
     """The best arena on the way of moving the topmost buffer to the front, again and again.
 
     The first that is no larger than ``enough`` will do.
     """
-    best: Arena | None = None
+    best: ArenaPlan | None = None
     for _ in range(_MOVES):
         offsets = _place(order)
         top = max(order, key=lambda b: offsets[b.name] + b.size, default=None)
         size = offsets[top.name] + top.size if top else 0
         if best is None or size < best.size:
-            best = Arena(offsets, size, enough)
+            best = ArenaPlan(offsets, size, enough)
         if top is None or best.size <= enough or order[0] is top:
             break
         order.remove(top)
@@ -121,7 +123,7 @@ def aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def live_peak(buffers: Sequence[Buffer]) -> int:
+def live_peak(buffers: Sequence[BufferLifetime]) -> int:
     """The most bytes alive at one step: no arena can be smaller."""
     changes: dict[int, int] = {}
     for buffer in buffers:
@@ -134,7 +136,7 @@ def live_peak(buffers: Sequence[Buffer]) -> int:
     return peak
 
 
-_ORDERS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
+_ORDERS: tuple[Callable[[BufferLifetime], tuple[int, ...]], ...] = (
     lambda b: (-b.size, b.first),
     lambda b: (b.first, -b.size),
     lambda b: (-(b.last - b.first), -b.size),
@@ -144,9 +146,9 @@ _ORDERS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
 )
 
 
-def _place(buffers: Sequence[Buffer]) -> dict[str, int]:
+def _place(buffers: Sequence[BufferLifetime]) -> dict[str, int]:
     """Each buffer at the lowest offset that no buffer alive with it covers."""
-    placed: list[tuple[int, Buffer]] = []  # by offset
+    placed: list[tuple[int, BufferLifetime]] = []  # by offset
     begins: list[int] = []  # their offsets
     offsets: dict[str, int] = {}
     for buffer in buffers:

@@ -16,7 +16,7 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
-from netc.plan.rows import Rows, row_by_row
+from netc.plan.rows import ChosenRows, row_by_row
 
 _BYTES = 4
 _START = 4 << 20  # bytes that could be read while a part is started
@@ -64,11 +64,11 @@ def _image_by_image(graph: Graph) -> bool:
     """True if each output's rows are made of the same rows of the inputs, and of nothing else."""
     if graph.updates or not graph.inputs:
         return False
-    known = {name: Rows("", 0) for name in graph.inputs}
+    known = {name: ChosenRows("", 0) for name in graph.inputs}
     for node in graph.nodes:
         if not node.inputs or not row_by_row(graph, node, known):
             return False
-        known.update(dict.fromkeys(node.outputs, Rows("", 0)))
+        known.update(dict.fromkeys(node.outputs, ChosenRows("", 0)))
     return all(graph.shape(name) for name in graph.outputs)
 
 

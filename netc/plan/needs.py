@@ -12,7 +12,7 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.memory import check_memory, shown
 from netc.ops.catalog import CATALOG
-from netc.plan.arena import Arena, Buffer, live_peak
+from netc.plan.arena import ArenaPlan, BufferLifetime, live_peak
 from netc.plan.storage import BYTES, lifetimes
 
 _HELP = "make the batch smaller, or the input"
@@ -33,7 +33,7 @@ def _blob_bytes(graph: Graph, node: Node) -> int:
     return sum(BYTES * count(graph.shape(name)) for name in {*node.inputs, *node.outputs})
 
 
-def ask_for_arena(graph: Graph, arena: Arena, more: int = 0) -> None:
+def ask_for_arena(graph: Graph, arena: ArenaPlan, more: int = 0) -> None:
     """Refuse an arena, with ``more`` bytes of what runs need besides.
 
     Raises:
@@ -78,4 +78,6 @@ def ask_for_definitions(graph: Graph) -> None:
 def live_bytes(graph: Graph) -> int:
     """The most bytes of values that are alive at once, each in a place of its own."""
     spans = lifetimes(graph)
-    return live_peak([Buffer(v, BYTES * count(graph.shape(v)), *spans[v]) for v in graph.values])
+    return live_peak(
+        [BufferLifetime(v, BYTES * count(graph.shape(v)), *spans[v]) for v in graph.values]
+    )

@@ -23,7 +23,7 @@ from netc.ops.role import Role
 from netc.plan.split import loose_values
 
 
-class Rows(NamedTuple):
+class ChosenRows(NamedTuple):
     """What a run tells of a value: the layer that chose its rows, and the axis they are on."""
 
     maker: str
@@ -33,7 +33,7 @@ class Rows(NamedTuple):
 Bounded = Callable[[Node], bool]
 
 
-def bounded_rows(graph: Graph, is_bounded: Bounded) -> Mapping[str, Rows]:
+def bounded_rows(graph: Graph, is_bounded: Bounded) -> Mapping[str, ChosenRows]:
     """The values that can be planned for the most rows there can be.
 
     Args:
@@ -48,9 +48,9 @@ def bounded_rows(graph: Graph, is_bounded: Bounded) -> Mapping[str, Rows]:
         refused |= mixed
 
 
-def _followed(graph: Graph, refused: set[str]) -> tuple[dict[str, Rows], set[str]]:
+def _followed(graph: Graph, refused: set[str]) -> tuple[dict[str, ChosenRows], set[str]]:
     """The rows of each value, and makers of such as a layer takes otherwise than row by row."""
-    known: dict[str, Rows] = {}
+    known: dict[str, ChosenRows] = {}
     mixed: set[str] = set()
     loose = loose_values(graph)
     updated = set(graph.updates.values())
@@ -61,12 +61,12 @@ def _followed(graph: Graph, refused: set[str]) -> tuple[dict[str, Rows], set[str
             if own or late:  # what has to wait for a size has to wait for others too
                 mixed |= own
             elif node.name not in refused:
-                known.update({v: Rows(node.name, _axis(node)) for v in node.outputs})
+                known.update({v: ChosenRows(node.name, _axis(node)) for v in node.outputs})
         elif own:
             if late or len(own) > 1 or not row_by_row(graph, node, known):
                 mixed |= own
             else:
-                known.update({v: Rows(min(own), 0) for v in node.outputs})
+                known.update({v: ChosenRows(min(own), 0) for v in node.outputs})
         mixed |= own if updated.intersection(node.outputs) else set()
     return known, mixed
 
@@ -82,7 +82,7 @@ _ALONE = (
 )  # fmt: skip
 
 
-def row_by_row(graph: Graph, node: Node, known: Mapping[str, Rows]) -> bool:
+def row_by_row(graph: Graph, node: Node, known: Mapping[str, ChosenRows]) -> bool:
     """True if each row of the first axis makes the row of the outputs, and nothing else does.
 
     ``known`` are the values that have such rows; all of the node's inputs must have.
@@ -112,7 +112,7 @@ def _softened(node: Node, graph: Graph) -> bool:
     return bool(axis % len(graph.shape(node.inputs[0])))
 
 
-def _keeps_rows(graph: Graph, node: Node, known: Mapping[str, Rows], rows: int) -> bool:
+def _keeps_rows(graph: Graph, node: Node, known: Mapping[str, ChosenRows], rows: int) -> bool:
     op = CATALOG[node.op]
     inputs = [_of(graph.shape(v), rows) if v in known else graph.shape(v) for v in node.inputs]
     try:

@@ -14,7 +14,7 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.role import Role
-from netc.plan.arena import Arena, Buffer, plan_arena
+from netc.plan.arena import ArenaPlan, BufferLifetime, plan_arena
 
 BYTES = 4  # of a float32
 
@@ -40,7 +40,7 @@ class AliasRules(NamedTuple):
     view_offsets: Callable[[Graph, Node], tuple[int, ...] | None]
 
 
-class Needs(NamedTuple):
+class StorageNeeds(NamedTuple):
     """What a lowered node needs of storage: inputs it may overwrite, and scratch memory.
 
     Args:
@@ -64,7 +64,7 @@ class Storage(NamedTuple):
     """Every value's place, and where the buffers of the roots lie."""
 
     places: Mapping[str, Alias]
-    arena: Arena
+    arena: ArenaPlan
 
 
 class Aliases:
@@ -130,7 +130,7 @@ def _join(aliases: Aliases, node: Node, starts: tuple[int, ...], views: set[str]
 def plan_storage(
     graph: Graph,
     aliases: Aliases,
-    needs: Callable[[Node], Needs],
+    needs: Callable[[Node], StorageNeeds],
     padding: Callable[[str], int] = lambda value: 0,
 ) -> Storage:
     """Places for all values of a graph; ``aliases`` gets what is written over others.
@@ -157,7 +157,7 @@ class _Planner:
         self,
         graph: Graph,
         aliases: Aliases,
-        needs: Mapping[str, Needs],
+        needs: Mapping[str, StorageNeeds],
         padding: Callable[[str], int],
     ) -> None:
         self.graph = graph
@@ -197,18 +197,18 @@ class _Planner:
     def _size(self, value: str) -> int:
         return count(self.graph.shape(value)) + self.padding(value)
 
-    def buffers(self) -> list[Buffer]:
+    def buffers(self) -> list[BufferLifetime]:
         """The roots' buffers with their lifetimes, and the nodes' scratch memory."""
         found = []
         for root, members in self.members.items():
             if root not in self.outside:
                 first = min(self.spans[m][0] for m in members)
                 last = max(self.spans[m][1] for m in members)
-                found.append(Buffer(root, BYTES * self._size(root), first, last))
+                found.append(BufferLifetime(root, BYTES * self._size(root), first, last))
         for index, node in enumerate(self.graph.nodes):
             scratch = self.needs[node.name].scratch
             if scratch:
-                found.append(Buffer(scratch_name(node), scratch, index, index))
+                found.append(BufferLifetime(scratch_name(node), scratch, index, index))
         return found
 
 

@@ -24,7 +24,7 @@ from netc.predict.predictor import Predictor
 Kind = Literal["integer", "number", "text"]
 
 
-class Field(NamedTuple):
+class OutputColumn(NamedTuple):
     """A column of the output.
 
     ``shape`` is the shape of one row; None where rows differ in length.
@@ -66,23 +66,23 @@ class Keeper:
     boxes: frozenset[str]
     wanted: Wanted
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> list[OutputColumn]:
         """The columns of the output, in order."""
-        found = [Field(INDEX, "integer"), Field(NAME, "text")]
+        found = [OutputColumn(INDEX, "integer"), OutputColumn(NAME, "text")]
         for name in self.shapes:
             found += self._fields(name)
         return found
 
-    def _fields(self, name: str) -> list[Field]:
+    def _fields(self, name: str) -> list[OutputColumn]:
         many = name in self.boxes
         if not many and not self._scored(name):
-            return [Field(name, "number", self.shapes[name])]
+            return [OutputColumn(name, "number", self.shapes[name])]
         shape = None if many else (min(self.wanted.top, count(self.shapes[name])),)
-        found = [Field(f"{name}_class", "integer", shape)]
+        found = [OutputColumn(f"{name}_class", "integer", shape)]
         if self.wanted.labels:
-            found.append(Field(f"{name}_label", "text", shape))
-        found.append(Field(f"{name}_score", "number", shape))
-        return [*found, Field(f"{name}_box", "number", None)] if many else found
+            found.append(OutputColumn(f"{name}_label", "text", shape))
+        found.append(OutputColumn(f"{name}_score", "number", shape))
+        return [*found, OutputColumn(f"{name}_box", "number", None)] if many else found
 
     def _scored(self, name: str) -> bool:
         """Whether the best of an output are kept: one score for each class."""

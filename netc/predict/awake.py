@@ -5,10 +5,10 @@ from __future__ import annotations
 from netc.backends.base import Progress
 from netc.diagnostics import NetcError
 from netc.predict.dense import dense_net
-from netc.predict.member import Member, Options, Ready, compiled_for, own_shapes
+from netc.predict.member import Member, PredictorOptions, Ready, compiled_for, own_shapes
 
 
-def awake(options: Options, progress: Progress | None) -> tuple[Ready, ...]:
+def awake(options: PredictorOptions, progress: Progress | None) -> tuple[Ready, ...]:
     """The compiled nets of a predictor, in the order of its members.
 
     Raises:
@@ -17,7 +17,7 @@ def awake(options: Options, progress: Progress | None) -> tuple[Ready, ...]:
     return tuple(_ready(member, options, progress) for member in options.members)
 
 
-def _ready(member: Member, options: Options, progress: Progress | None) -> Ready:
+def _ready(member: Member, options: PredictorOptions, progress: Progress | None) -> Ready:
     if options.dense:
         return Ready(dense_net(member, options, progress), options.batch, dense=True)
     own = own_shapes(member, options)

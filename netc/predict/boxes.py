@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from netc.images import Placement
+from netc.images import CropPlacement
 from netc.ir.graph import Array, Graph
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
@@ -17,12 +17,12 @@ COLUMNS = 7  # item, label, score, left, top, right, bottom; the last four from 
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class FedPicture:
     """An image file that is fed, and the rectangle of it that the net's input covers."""
 
     path: str
     name: str
-    placement: Placement
+    placement: CropPlacement
 
     def placed(self, left: float, top: float, right: float, bottom: float) -> Any:
         """Convert coordinates from 0 to 1 in the net's input to pixels of the picture."""
@@ -35,7 +35,7 @@ class Picture:
         )
 
 
-class Box(NamedTuple):
+class DetectedBox(NamedTuple):
     """A detected box: in pixels of its picture, or from 0 to 1 of the input without a picture.
 
     ``item`` is the index in the batch, ``kind`` the class.
@@ -67,7 +67,9 @@ def detections(graph: Graph) -> frozenset[str]:
     )
 
 
-def boxes_of(rows: Array, labels: Sequence[str], pictures: Sequence[Picture | None]) -> list[Box]:
+def boxes_of(
+    rows: Array, labels: Sequence[str], pictures: Sequence[FedPicture | None]
+) -> list[DetectedBox]:
     """The boxes in the rows of a DetectionOutput, best score first within each item.
 
     Rows are (item, label, score, left, top, right, bottom). One whose item or label is negative
@@ -81,5 +83,5 @@ def boxes_of(rows: Array, labels: Sequence[str], pictures: Sequence[Picture | No
         label = labels[index] if 0 <= index < len(labels) else ""
         picture = pictures[item] if item < len(pictures) else None
         sides = picture.placed(*row[3:]) if picture else tuple(row[3:])
-        found.append(Box(item, index, label, float(row[2]), *sides))
+        found.append(DetectedBox(item, index, label, float(row[2]), *sides))
     return sorted(found, key=lambda box: (box.item, -box.score))

@@ -9,14 +9,14 @@ from netc.diagnostics import NetcError, first_of
 from netc.frontend import Schemas, Text, build, folder_of, only_outputs, read_net
 from netc.ir.graph import Value
 from netc.ir.types import Shape
-from netc.lower import State
-from netc.lower.before import State as Chosen
+from netc.lower import NetState
+from netc.lower.before import LayerChoice as Chosen
 from netc.lower.before import wanted_part
 from netc.predict.prepare import InputTransform, transforms_of_inputs
 from netc.schema.message import Message
 
 
-class Declared(NamedTuple):
+class DeclaredInputs(NamedTuple):
     """The declared inputs: blob -> value, and in ``said`` blob -> the text's preprocessing.
 
     ``unneeded`` are inputs that no wanted output depends on, ``outputs`` the blobs returned, and
@@ -32,13 +32,13 @@ class Declared(NamedTuple):
 
 def declared_inputs(
     net: Text,
-    state: State,
+    state: NetState,
     outputs: Sequence[str] = (),
     shapes: Mapping[str, Shape] | None = None,
     *,
     define: Mapping[str, str] | None = None,
     schema: Schemas = None,
-) -> Declared:
+) -> DeclaredInputs:
     """The inputs of a net in a NetState that ``outputs`` depend on.
 
     Raises:
@@ -55,4 +55,4 @@ def declared_inputs(
     graph = only_outputs(built.graph, outputs)
     said = transforms_of_inputs(part.message, folder_of(net), built.layers)
     inputs = {blob: graph.values[name] for blob, name in graph.input_blobs.items()}
-    return Declared(inputs, said, part.unneeded(graph), graph.outputs, built.layers)
+    return DeclaredInputs(inputs, said, part.unneeded(graph), graph.outputs, built.layers)

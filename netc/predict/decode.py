@@ -18,7 +18,7 @@ from netc.ir.types import Shape
 from netc.memory import Budget, check_memory, using
 from netc.predict.prepare import InputTransform, arranged
 from netc.predict.records import base
-from netc.predict.records.base import Part, Pixels, Record
+from netc.predict.records.base import InputRecord, Part, Pixels
 from netc.syntax.reader import unreadable
 
 INDEX, NAME, FAULT, PLACE = "index", "name", "fault", "place"
@@ -116,7 +116,7 @@ class Decoder:
             for i in self.images
         }
 
-    def _row(self, record: Record) -> _Row:
+    def _row(self, record: InputRecord) -> _Row:
         try:
             if isinstance(record.content, NetcError):
                 raise record.content
@@ -127,7 +127,7 @@ class Decoder:
                 raise
             return _Row(record.name, {}, fault.message)
 
-    def _read(self, record: Record) -> _Row:
+    def _read(self, record: InputRecord) -> _Row:
         content = record.content
         if isinstance(content, base.Path):
             return self._image(record.name, _file(content.path, record.name))
@@ -175,7 +175,7 @@ class Decoder:
             message = f"`{name}` is an image, and the net has no single input of images"
             raise NetcError(Diagnostic("input-format", message))
 
-    def _array(self, blob: str, array: Array, record: Record) -> Array:
+    def _array(self, blob: str, array: Array, record: InputRecord) -> Array:
         """A row of numbers as the net takes it, (1, *shape), as an image's one crop.
 
         Raises:

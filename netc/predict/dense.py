@@ -14,10 +14,10 @@ from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.driver import compile
 from netc.frontend import read_net
 from netc.ir.graph import Graph
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
-from netc.predict.member import Member, Options, compile_options, own_shapes
+from netc.predict.member import Member, PredictorOptions, compile_options, own_shapes
 from netc.schema.convert import to_document
 from netc.surgery.forms import ToConvolutions
 from netc.surgery.loading import loaded
@@ -25,7 +25,7 @@ from netc.syntax.printer import print_document
 from netc.weights import load_weights
 
 
-def dense_net(member: Member, options: Options, progress: Progress | None) -> CompiledNet:
+def dense_net(member: Member, options: PredictorOptions, progress: Progress | None) -> CompiledNet:
     """A net whose inner products are convolutions, compiled for the input size in its text.
 
     Raises:
@@ -35,7 +35,7 @@ def dense_net(member: Member, options: Options, progress: Progress | None) -> Co
     shapes = own_shapes(member, options)
     wanted = {blob: (options.batch, *shape[1:]) for blob, shape in shapes.items()}
     message = read_net(member.net, define=dict(options.define), schema=options.schema).message
-    state = State(options.phase, options.level, options.stages)
+    state = NetState(options.phase, options.level, options.stages)
     trained = None if member.weights is None else load_weights(member.weights)
     before = loaded(message, trained, state, wanted, missing="fill")
     _check_axes(before.graph)

@@ -16,7 +16,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.driver import compile
 from netc.ir.graph import Array
 from netc.ir.types import Shape, show
-from netc.lower import State
+from netc.lower import NetState
 from netc.ops.array import AnyArray
 from netc.predict.boxes import COLUMNS, detections
 from netc.predict.declared import declared_inputs
@@ -44,7 +44,7 @@ class Member(NamedTuple):
         return cls(os.path.abspath(net), None if weights is None else os.path.abspath(weights))
 
 
-class Options(NamedTuple):
+class PredictorOptions(NamedTuple):
     """The arguments of :class:`netc.Predictor` as hashable, picklable values."""
 
     members: tuple[Member, ...]
@@ -71,13 +71,13 @@ class Options(NamedTuple):
         return [*listed, *self.schema]
 
 
-def own_shapes(member: Member, options: Options) -> dict[str, Shape]:
+def own_shapes(member: Member, options: PredictorOptions) -> dict[str, Shape]:
     """Input blob that must be fed -> its shape with the batch, from the text or the options.
 
     Raises:
         NetcError: unknown-input-shape; not-per-row, for an input without axes.
     """
-    state = State(options.phase, options.level, options.stages)
+    state = NetState(options.phase, options.level, options.stages)
     known = declared_inputs(
         member.net,
         state,
@@ -103,7 +103,7 @@ def own_shapes(member: Member, options: Options) -> dict[str, Shape]:
 
 def compiled_for(
     member: Member,
-    options: Options,
+    options: PredictorOptions,
     shapes: Mapping[str, Shape],
     progress: Progress | None,
 ) -> CompiledNet:
@@ -124,7 +124,7 @@ def compiled_for(
     return net
 
 
-def compile_options(options: Options, progress: Progress | None) -> dict[str, Any]:
+def compile_options(options: PredictorOptions, progress: Progress | None) -> dict[str, Any]:
     """A predictor's options as keyword arguments of :func:`netc.compile`, but text and shapes."""
     return {
         "backend": options.backend,

@@ -14,9 +14,9 @@ import numpy as np
 from netc.diagnostics import Diagnostic, NetcError
 from netc.images import Preprocessing
 from netc.ir.types import Shape, count, show
-from netc.lower import State
+from netc.lower import NetState
 from netc.predict.answers import Keeper, Wanted
-from netc.predict.declared import Declared, declared_inputs
+from netc.predict.declared import DeclaredInputs, declared_inputs
 from netc.predict.decode import Decoder, ImageInput
 from netc.predict.job import Job
 from netc.predict.member import Member
@@ -31,7 +31,7 @@ _CROPS = {"center": 1, "flip": 2, "ten": 10}
 
 
 @dataclass(frozen=True)
-class Request:
+class PredictRequest:
     """The arguments of ``netc predict``; see its ``--help``.
 
     ``predictor`` has keyword arguments of :class:`netc.Predictor`, except nets and outputs.
@@ -62,13 +62,13 @@ class Request:
         return [(self.net, self.weights), *self.ensemble]
 
     @property
-    def state(self) -> State:
+    def state(self) -> NetState:
         """The NetState of all nets."""
         given = self.predictor
         stages = tuple(given.get("stages", ()))
-        return State(given.get("phase", "TEST"), given.get("level", 0), stages)
+        return NetState(given.get("phase", "TEST"), given.get("level", 0), stages)
 
-    def declared(self, net: str, outputs: Sequence[str]) -> Declared:
+    def declared(self, net: str, outputs: Sequence[str]) -> DeclaredInputs:
         """The declared inputs of a net, for some outputs."""
         given = self.predictor
         return declared_inputs(
@@ -97,7 +97,7 @@ class Request:
 
 
 def planned(
-    request: Request, shapes: Mapping[str, Shape], boxes: frozenset[str], batch: int
+    request: PredictRequest, shapes: Mapping[str, Shape], boxes: frozenset[str], batch: int
 ) -> tuple[Job, Run]:
     """The job with all records missing, and the run's description for the manifest.
 
@@ -138,7 +138,7 @@ def planned(
     return job, _run(request, job)
 
 
-def _fed(known: Declared) -> dict[str, Shape]:
+def _fed(known: DeclaredInputs) -> dict[str, Shape]:
     """Each input that must be fed -> its shape."""
     return {
         blob: value.shape
@@ -148,7 +148,7 @@ def _fed(known: Declared) -> dict[str, Shape]:
 
 
 def _images(
-    request: Request, known: Sequence[Declared], records: Records
+    request: PredictRequest, known: Sequence[DeclaredInputs], records: Records
 ) -> tuple[ImageInput, ...]:
     """How images become the input of each net; empty where records are arrays.
 
@@ -172,7 +172,7 @@ def _images(
 
 
 def _image_input(
-    request: Request, known: Declared, records: Records
+    request: PredictRequest, known: DeclaredInputs, records: Records
 ) -> tuple[str, Preprocessing | None]:
     fed = _fed(known)
     if len(fed) != 1:
@@ -191,7 +191,7 @@ def _image_input(
     return blob, preprocessing(shape, request.images, transform_of(blob, known.said))
 
 
-def _rows(request: Request, shapes: Mapping[str, Shape], batch: int) -> int:
+def _rows(request: PredictRequest, shapes: Mapping[str, Shape], batch: int) -> int:
     """Records of a shard: as asked, else as many as keep its answers small; whole batches."""
     row = 4 * sum(map(count, shapes.values())) or 1
     rows = request.shard_rows or max(1, min(SHARD_ROWS, _SHARD_BYTES // row))
@@ -215,7 +215,7 @@ def _row_bytes(images: Sequence[ImageInput], fed: Mapping[str, Shape]) -> int:
 # What a run is: output of another one is not gone on with
 
 
-def _run(request: Request, job: Job) -> Run:
+def _run(request: PredictRequest, job: Job) -> Run:
     """What an output depends on, as plain values; not how fast or where it is made."""
     given = {k: v for k, v in request.predictor.items() if k not in _FAST and v not in _UNSAID}
     return {

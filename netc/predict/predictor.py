@@ -23,11 +23,11 @@ from netc.ir.graph import Array
 from netc.ir.types import Shape, show
 from netc.ops.array import AnyArray
 from netc.predict.awake import awake
-from netc.predict.member import Member, Options, Ready
+from netc.predict.member import Member, PredictorOptions, Ready
 from netc.recent import LeastRecentlyUsed
 
-_KEPT = 4  # predictors of a process whose nets stay compiled after they are gone
-_AWAKE: LeastRecentlyUsed[object, tuple[Ready, ...]] = LeastRecentlyUsed(_KEPT)
+_MAX_PREDICTORS = 4  # predictors of a process whose nets stay compiled after they are gone
+_AWAKE: LeastRecentlyUsed[object, tuple[Ready, ...]] = LeastRecentlyUsed(_MAX_PREDICTORS)
 _WAKING = threading.Lock()
 
 Columns = Mapping[str, Any]
@@ -80,7 +80,7 @@ class Predictor:
         progress: Progress | None = None,
     ) -> None:
         schemas = [schema] if isinstance(schema, (str, os.PathLike)) else schema
-        self.options = Options(
+        self.options = PredictorOptions(
             members=tuple(Member.of(*pair) for pair in ((net, weights), *ensemble)),
             batch=_positive(batch),
             outputs=arguments.names(outputs, "outputs"),
@@ -100,10 +100,10 @@ class Predictor:
         )
         self._ready: tuple[Ready, ...] | None = _woken(self.options, progress)
 
-    def __getstate__(self) -> Options:
+    def __getstate__(self) -> PredictorOptions:
         return self.options
 
-    def __setstate__(self, state: Options) -> None:
+    def __setstate__(self, state: PredictorOptions) -> None:
         self.options, self._ready = state, None
 
     @property
@@ -165,7 +165,7 @@ def _positive(batch: int) -> int:
     return number
 
 
-def _woken(options: Options, progress: Progress | None) -> tuple[Ready, ...]:
+def _woken(options: PredictorOptions, progress: Progress | None) -> tuple[Ready, ...]:
     """The nets of these options, from this process's last ones if they are among them.
 
     An engine may send a predictor along with each task; a process compiles it once all the same.

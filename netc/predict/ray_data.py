@@ -41,7 +41,7 @@ from netc.predict.decode import Decoder
 from netc.predict.job import Done, Job
 from netc.predict.local import joined
 from netc.predict.predictor import Predictor
-from netc.predict.ray_share import WRITER, Cluster, Share, shared
+from netc.predict.ray_share import WRITER, Cluster, StageResources, shared
 from netc.predict.store import Store, iterate
 
 _CHUNKS = 8  # parts of the work for each worker, at least, so that none waits long for another
@@ -97,7 +97,7 @@ def run_on_ray(job: Job, cluster: Cluster, done: Done) -> None:
             raise _cause(error) from None
 
 
-def _pipeline(ray: ModuleType, job: Job, share: Share) -> Any:
+def _pipeline(ray: ModuleType, job: Job, share: StageResources) -> Any:
     """The data set of answers, nothing of which is computed yet."""
     chunk = _chunk(job, share)
     items = [
@@ -121,7 +121,7 @@ def _pipeline(ray: ModuleType, job: Job, share: Share) -> Any:
     )
 
 
-def _chunk(job: Job, share: Share) -> int:
+def _chunk(job: Job, share: StageResources) -> int:
     """Records that one task decodes: whole batches, at most a shard, so that all are at work."""
     total = sum(last - first for first, last in job.missing)
     least = -(-total // (share.workers * _CHUNKS))
@@ -141,7 +141,7 @@ class _Decoding:
     def __call__(self, rows: Mapping[str, AnyArray]) -> Iterator[Any]:
         for first, content in zip(rows["first"], rows["part"], strict=True):
             part = pickle.loads(content)
-            with _telling():
+            with _showing_progress():
                 yield from map(decoded_row, self.decoder.batches(part, int(first), self.batch))
 
 
@@ -149,12 +149,12 @@ class _Answering:
     """Holds the net in an actor, with as many threads as it has processors."""
 
     def __init__(self, arguments: dict[str, Any], keeper: Keeper, threads: int) -> None:
-        with once_a_node(), _telling():
+        with once_a_node(), _showing_progress():
             self.predictor = Predictor(**arguments, threads=threads)
         self.keeper = keeper
 
     def __call__(self, rows: Any) -> dict[str, Any]:
-        with _telling():
+        with _showing_progress():
             return _packed(answered(self.predictor, self.keeper, decoded_columns(rows)))
 
 
@@ -170,7 +170,7 @@ def _sink(ray: Any, job: Job) -> object:
             """Write one shard of the batches of some blocks."""
             accessor = importlib.import_module("ray.data.block").BlockAccessor
             columns = (accessor.for_block(block).to_numpy(_PAYLOAD) for block in blocks)
-            with _telling():
+            with _showing_progress():
                 write_shard(store, keeper, [row for column in columns for row in column])
 
         @property
@@ -219,7 +219,7 @@ def once_a_node() -> Iterator[None]:
 # The cluster
 
 
-def _share(ray: ModuleType, cluster: Cluster) -> Share:
+def _share(ray: ModuleType, cluster: Cluster) -> StageResources:
     """Spread a job on the cluster as it is.
 
     Processors are what Ray counts, so that decoding, which has tasks of its own, always gets some;
@@ -331,7 +331,7 @@ _MARK = "netc diagnostics: "
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
+def _showing_progress() -> Iterator[None]:
     """Let errors of netc's own reach who started the run; places in the net's text stay behind."""
     try:
         yield

@@ -26,7 +26,7 @@ class Cluster(NamedTuple):
     gpus: float = 0.0
 
 
-class Share(NamedTuple):
+class StageResources(NamedTuple):
     """The resources of each stage: ``workers`` with ``cpus``, ``threads`` and ``gpus`` each.
 
     ``decoder`` is the CPUs of a decoding task, ``writers`` how many tasks write at a time.
@@ -40,7 +40,7 @@ class Share(NamedTuple):
     writers: int
 
 
-def shared(cpus: float, gpus: float, nodes: int, cluster: Cluster) -> Share:
+def shared(cpus: float, gpus: float, nodes: int, cluster: Cluster) -> StageResources:
     """The resources of each stage on a cluster of this many CPUs, GPUs and nodes.
 
     Raises:
@@ -58,4 +58,4 @@ def shared(cpus: float, gpus: float, nodes: int, cluster: Cluster) -> Share:
     writers = max(1, int(cpus // _WRITTEN))
     # Writers find a part that decoders cannot take, or answers would pile up until all is decoded.
     writing = min(WRITER * -(-writers // nodes), left / 2)
-    return Share(workers, own, threads, cluster.gpus, min(1.0, left - writing), writers)
+    return StageResources(workers, own, threads, cluster.gpus, min(1.0, left - writing), writers)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import cannot_write, replacing, target_of
-from netc.predict.answers import Field
+from netc.predict.answers import OutputColumn
 from netc.predict.decode import FAULT, INDEX, NAME
 from netc.predict.formats.base import Columns
 from netc.predict.formats.catalog import FORMATS
@@ -71,7 +71,9 @@ class Store:
         fields: the columns.
     """
 
-    def __init__(self, target: Path, one_file: bool, format: str, fields: Sequence[Field]) -> None:
+    def __init__(
+        self, target: Path, one_file: bool, format: str, fields: Sequence[OutputColumn]
+    ) -> None:
         self.target = Path(os.path.abspath(target))
         self.one_file, self.format, self.fields = one_file, format, tuple(fields)
         self.folder = (

@@ -10,7 +10,7 @@ from netc.export.onnx import save, to_onnx
 from netc.files import replacing
 from netc.ir.graph import Graph
 from netc.schema.message import Message
-from netc.surgery.certificate import Subject, certificate
+from netc.surgery.certificate import CertifiedFiles, certificate
 from netc.surgery.loading import loaded
 from netc.surgery.opponents import OnnxModel
 from netc.surgery.verify import Verification, verify_against
@@ -51,7 +51,7 @@ def export(
     written = list(save(model_of(graph), target))
     opponent = OnnxModel(target)
     found = verify_against(loaded(message, weights), opponent, backend="reference")
-    subject = Subject(net, file, backend="reference")
+    subject = CertifiedFiles(net, file, backend="reference")
     made = certificate(subject, opponent, found, target.parent)
     place = target.with_suffix(".certificate.json")
     with replacing(place) as temporary:

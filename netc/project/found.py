@@ -27,7 +27,7 @@ _KINDS: dict[str, Kind] = {
 
 
 @dataclass
-class Item:
+class ProjectFile:
     """A file of the project, and what was found about it.
 
     Attributes:
@@ -50,19 +50,19 @@ class Item:
 
 
 @dataclass
-class Found:
+class ProjectFiles:
     """The files of a project; ``cut`` is set where there were more files than the limit."""
 
     folder: Path
-    items: list[Item]
+    items: list[ProjectFile]
     cut: bool = False
 
-    def of(self, *kinds: str) -> Iterator[Item]:
+    def of(self, *kinds: str) -> Iterator[ProjectFile]:
         """The items of some kinds, in order."""
         return (item for item in self.items if item.kind in kinds)
 
 
-def find(folder: Path, leaving_out: Path) -> Found:
+def find(folder: Path, leaving_out: Path) -> ProjectFiles:
     """The files of a project, in the order of their names.
 
     Args:
@@ -77,8 +77,8 @@ def find(folder: Path, leaving_out: Path) -> Found:
             break
         kind = kind_of(path.name)
         if kind is not None:
-            found.append(Item(path, name, kind))
-    return Found(folder, sorted(found, key=lambda item: item.name), cut)
+            found.append(ProjectFile(path, name, kind))
+    return ProjectFiles(folder, sorted(found, key=lambda item: item.name), cut)
 
 
 def kind_of(name: str) -> Kind | None:

@@ -15,11 +15,11 @@ from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.files import replacing
 from netc.ir.types import Shape
 from netc.project.exported import export
-from netc.project.found import MOST_FILES, Found, Item, find
-from netc.project.report import Report
-from netc.project.scripts import Call, script_calls, shell_calls
-from netc.project.texts import NetText, failure, needs_size, read_but_for_fields, read_text
-from netc.project.weights import Fit, fits, sizes_for, tell
+from netc.project.found import MOST_FILES, ProjectFile, ProjectFiles, find
+from netc.project.report import MigrationReport
+from netc.project.scripts import ScriptCall, script_calls, shell_calls
+from netc.project.texts import ProjectNet, failure, needs_size, read_but_for_fields, read_text
+from netc.project.weights import Fit, fits, note_weights, sizes_for
 from netc.schema.load import load_schema
 from netc.surgery.deploy import deploy
 from netc.surgery.printing import printed
@@ -40,7 +40,7 @@ def migrate(
     sizes: Mapping[str, Shape] | None = None,
     schema: Sequence[Path] = (),
     progress: Step | None = None,
-) -> Report:
+) -> MigrationReport:
     """Migrate a project.
 
     Args:
@@ -72,7 +72,7 @@ class _Migration:
 
     def __init__(
         self,
-        found: Found,
+        found: ProjectFiles,
         out: Path,
         schema: Sequence[Path],
         onnx: bool,
@@ -84,13 +84,13 @@ class _Migration:
         self.sizes, self.progress = sizes, progress
         self.unsized: list[str] = []  # training nets whose input size nothing tells
         self.done = 0
-        self.nets: list[NetText] = []
+        self.nets: list[ProjectNet] = []
         self.texts: dict[str, Path] = {}  # name of a net's file -> the text in the result
-        self.calls: dict[str, tuple[Call, ...]] = {}
+        self.calls: dict[str, tuple[ScriptCall, ...]] = {}
         self.deployed: set[str] = set()
         self.notes: list[str] = []
 
-    def run(self) -> Report:
+    def run(self) -> MigrationReport:
         """Go over all files, kind by kind."""
         if self.found.cut:
             self.notes.append(f"the folder has more than {MOST_FILES:,} files; the rest was left")
@@ -114,7 +114,9 @@ class _Migration:
         if self.unsized:
             self.notes.append(_unsized(self.unsized))
         self._drop_idle_scripts()
-        return Report(self.found.folder.resolve().name, self.found.items, self.calls, self.notes)
+        return MigrationReport(
+            self.found.folder.resolve().name, self.found.items, self.calls, self.notes
+        )
 
     def _drop_idle_scripts(self) -> None:
         """Scripts that use neither Caffe nor cv2.dnn are no news."""
@@ -124,13 +126,13 @@ class _Migration:
             if item.kind not in ("script", "shell") or item.left or self.calls.get(item.name)
         ]
 
-    def _step(self, item: Item) -> None:
+    def _step(self, item: ProjectFile) -> None:
         self.done += 1
         if self.progress:
             self.progress(self.done, len(self.found.items), item.name)
 
     @contextmanager
-    def _at(self, item: Item) -> Iterator[None]:
+    def _at(self, item: ProjectFile) -> Iterator[None]:
         """Deal with one file; whatever goes wrong is told of it and ends there."""
         self._step(item)
         try:
@@ -140,7 +142,7 @@ class _Migration:
             item.left += [text.removeprefix(f"{item.path}: ") for text in failure(error)]
 
     @contextmanager
-    def _quietly(self, item: Item) -> Iterator[None]:
+    def _quietly(self, item: ProjectFile) -> Iterator[None]:
         """A further step of a file that has been read."""
         try:
             yield
@@ -149,7 +151,7 @@ class _Migration:
 
     # What is written
 
-    def _place(self, item: Item, name: str) -> Path:
+    def _place(self, item: ProjectFile, name: str) -> Path:
         """A path in the result; the item tells of it."""
         target = self.out / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +161,7 @@ class _Migration:
         item.written.append(name)
         return target
 
-    def _write(self, item: Item, name: str, text: str) -> Path:
+    def _write(self, item: ProjectFile, name: str, text: str) -> Path:
         target = self._place(item, name)
         with replacing(target) as temporary:
             temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -167,7 +169,7 @@ class _Migration:
 
     # Texts
 
-    def _text(self, item: Item) -> None:
+    def _text(self, item: ProjectFile) -> None:
         names = [each.name for each in self.found.items]
         try:
             net, text = read_text(item, self.schema, names, self.own)
@@ -186,7 +188,7 @@ class _Migration:
             self.nets.append(net)
             self.texts[item.name] = target
 
-    def _deploy_alone(self, net: NetText) -> None:
+    def _deploy_alone(self, net: ProjectNet) -> None:
         """Derive the deploy net of a training net that no weights came with."""
         try:
             self._deploy(net, None)
@@ -197,7 +199,7 @@ class _Migration:
             elif not net.item.left:
                 net.item.left += failure(error)
 
-    def _deploy(self, net: NetText, weights: Weights | None) -> Path:
+    def _deploy(self, net: ProjectNet, weights: Weights | None) -> Path:
         """Write the deploy net of a training net, once."""
         item = net.item
         stem = item.name.rpartition(".")[0]
@@ -213,9 +215,9 @@ class _Migration:
 
     # Weights
 
-    def _weights(self, item: Item) -> None:
+    def _weights(self, item: ProjectFile) -> None:
         weights = load_weights(item.path)
-        tell(item, weights)
+        note_weights(item, weights)
         file = self._place(item, item.name)
         if weights.generation in ("V0", "V1"):
             upgrade_weights(item.path, file)
@@ -236,7 +238,7 @@ class _Migration:
             why = f": it {near[0]}" if near else ""
             item.left.append(f"no text in the folder fits these weights{why}")
 
-    def _fitting(self, item: Item, fit: Fit, weights: Weights, file: Path) -> None:
+    def _fitting(self, item: ProjectFile, fit: Fit, weights: Weights, file: Path) -> None:
         net = next(net for net in self.nets if net.item is fit.item)
         text = self._deploy(net, weights) if fit.derived else self.texts[fit.item.name]
         if not self.onnx:
@@ -261,7 +263,7 @@ class _Migration:
 
     # Scripts
 
-    def _script(self, item: Item) -> None:
+    def _script(self, item: ProjectFile) -> None:
         if item.kind == "shell":
             text = item.path.read_bytes()[:_SHELL_BYTES].decode("utf-8", "replace")
             calls = tuple(shell_calls(text))

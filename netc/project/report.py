@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from netc.diagnostics import counted
 from netc.printable import printable
-from netc.project.found import Item
-from netc.project.scripts import Call
+from netc.project.found import ProjectFile
+from netc.project.scripts import ScriptCall
 from netc.version import __version__
 
 _SECTIONS = (
@@ -31,7 +31,7 @@ code { font-size: .92em; } li { margin: .2rem 0; } .left { color: #b3261e; }
 """
 
 
-class Report:
+class MigrationReport:
     """What a migration found and did.
 
     Args:
@@ -44,8 +44,8 @@ class Report:
     def __init__(
         self,
         name: str,
-        items: Sequence[Item],
-        calls: Mapping[str, Sequence[Call]],
+        items: Sequence[ProjectFile],
+        calls: Mapping[str, Sequence[ScriptCall]],
         notes: Sequence[str],
     ) -> None:
         self.name, self.items, self.calls, self.notes = name, list(items), calls, list(notes)
@@ -114,7 +114,7 @@ class Report:
             lines += self._section(title, [item for item in self.items if item.kind in kinds])
         return "\n".join(lines) + f"\n\nMade by netc {__version__}.\n"
 
-    def _section(self, title: str, items: Sequence[Item]) -> Iterator[str]:
+    def _section(self, title: str, items: Sequence[ProjectFile]) -> Iterator[str]:
         if not items:
             return
         yield from ("", f"## {title}", "")
@@ -150,7 +150,7 @@ class Report:
             + f"\n<p>Made by netc {_text(__version__)}.</p></body></html>\n"
         )
 
-    def _html(self, title: str, items: Sequence[Item]) -> Iterator[str]:
+    def _html(self, title: str, items: Sequence[ProjectFile]) -> Iterator[str]:
         if not items:
             return
         yield f"<h2>{title}</h2>\n<table><tr><th>file</th><th>found</th><th>written</th></tr>"

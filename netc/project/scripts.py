@@ -26,7 +26,7 @@ _OF_OBJECTS = frozenset(
 _MADE = frozenset({"layers", "params"})  # of these any name is a layer's type or a message's
 
 
-class Call(NamedTuple):
+class ScriptCall(NamedTuple):
     """One use of Caffe or cv2.dnn.
 
     Attributes:
@@ -45,7 +45,7 @@ class Call(NamedTuple):
 class Script(NamedTuple):
     """A script's calls; ``problem`` says why the script could not be parsed, if so."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[ScriptCall, ...]
     problem: str = ""
 
 
@@ -106,7 +106,7 @@ class _Finder(ast.NodeVisitor):
     """Gathers imports of caffe, uses of what they name, and of what such calls gave."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[ScriptCall] = []
         self.names: dict[str, str] = {}  # name in the script -> dotted name in Caffe or cv2
         self.objects: dict[str, str] = {}  # name in the script -> what made it
 
@@ -188,7 +188,7 @@ class _Finder(ast.NodeVisitor):
         return f"{self.names[head]}{dot}{rest}" if head in self.names else None
 
     def _add(self, node: ast.AST, written: str, becomes: str, works: bool) -> None:
-        self.calls.append(Call(getattr(node, "lineno", 0), written, becomes, works))
+        self.calls.append(ScriptCall(getattr(node, "lineno", 0), written, becomes, works))
 
 
 def _plain_name(node: ast.AST) -> str | None:
@@ -272,7 +272,7 @@ _USE = re.compile(r"(?<![\w.])(caffe(?:\.\w+)+|cv2\.dnn\.\w+)")
 _IMPORT = re.compile(r"^\s*(import caffe[\w.]*(?: as \w+)?|from caffe[\w.]* import [\w, *]+)")
 
 
-def _by_lines(text: str) -> Iterator[Call]:
+def _by_lines(text: str) -> Iterator[ScriptCall]:
     """The calls of a script that is not parsed; comments and strings count too."""
     for number, line in enumerate(text.splitlines(), 1):
         imported = _IMPORT.match(line)
@@ -281,13 +281,13 @@ def _by_lines(text: str) -> Iterator[Call]:
             becomes = re.sub(r"\bcaffe\b", PYCAFFE, written, count=1)
             if " as " not in becomes and becomes.startswith("import") and "." not in written:
                 becomes += " as caffe"
-            yield Call(number, written, becomes, True)
+            yield ScriptCall(number, written, becomes, True)
             continue
         for found in _USE.finditer(line.partition("#")[0]):
             full = found[1]
             works = _exists(full)
             same = _dnn(full) if full.startswith("cv2") else f"{full} (as it is)"
-            yield Call(number, full, same if works else _missing(full), works)
+            yield ScriptCall(number, full, same if works else _missing(full), works)
 
 
 _TOOL = re.compile(r"(?:^|[\s/;&|])(caffe(?:\.bin|-d)?)\s+(train|test|time|device_query)\b(.*)")
@@ -303,16 +303,18 @@ _OTHER_TOOLS: Mapping[str, str] = {
 }
 
 
-def shell_calls(text: str) -> Iterator[Call]:
+def shell_calls(text: str) -> Iterator[ScriptCall]:
     """The commands of Caffe's tools in a shell script, with netc's command for each."""
     for number, line in enumerate(text.splitlines(), 1):
         code = line.partition("#")[0]
         found = _TOOL.search(code)
         if found:
-            yield Call(number, " ".join(found[0].split())[:200], _command(found[2], found[3]), True)
+            yield ScriptCall(
+                number, " ".join(found[0].split())[:200], _command(found[2], found[3]), True
+            )
         for tool, command in _OTHER_TOOLS.items():
             if re.search(rf"(?<!\w){re.escape(tool)}(?:\.bin)?(?!\w)", code):
-                yield Call(number, tool, command, True)
+                yield ScriptCall(number, tool, command, True)
 
 
 def _command(verb: str, rest: str) -> str:

@@ -13,7 +13,7 @@ from netc.language.read import read_document
 from netc.migrate.change import Change
 from netc.migrate.generations import bind_net
 from netc.migrate.solver import upgrade_solver
-from netc.project.found import Item
+from netc.project.found import ProjectFile
 from netc.schema.guess import guess_message
 from netc.schema.load import Schema
 from netc.schema.message import Message
@@ -34,7 +34,7 @@ _NETS = ("net", "train_net", "test_net")
 
 
 @dataclass(frozen=True, slots=True)
-class NetText:
+class ProjectNet:
     """A net of the project, in the current format.
 
     Attributes:
@@ -44,15 +44,15 @@ class NetText:
         runs: whether all its inputs have shapes in phase TEST, and nothing is wrong.
     """
 
-    item: Item
+    item: ProjectFile
     message: Message
     trains: bool
     runs: bool
 
 
 def read_text(
-    item: Item, schema: Schema, others: Sequence[str] = (), own: Sequence[Path] = ()
-) -> tuple[NetText | None, str]:
+    item: ProjectFile, schema: Schema, others: Sequence[str] = (), own: Sequence[Path] = ()
+) -> tuple[ProjectNet | None, str]:
     """Read a text: its net (None for another kind), and its upgraded text (empty if unchanged).
 
     Findings are added to the item, and its ``kind`` is set.
@@ -74,8 +74,8 @@ def read_text(
         item.kind = "solver"
         bound = bind_net(document, type)
         upgraded = upgrade_solver(bound)
-        _tell_upgrade(item, upgraded.changes)
-        _tell_nets(item, upgraded.message, others)
+        _note_upgrade(item, upgraded.changes)
+        _note_nets(item, upgraded.message, others)
         changed = upgraded.changes
         return None, printed(bound, upgraded.message, changed) if changed else ""
     if type.name != "NetParameter":
@@ -84,12 +84,12 @@ def read_text(
         return None, ""
     item.kind = "net"
     text = read_net(item.path, schema=own)
-    _tell_upgrade(item, text.changes)
+    _note_upgrade(item, text.changes)
     net = _net(item, text.message)
     return net, printed(text.message, text.message, text.changes) if text.changes else ""
 
 
-def read_but_for_fields(item: Item, own: Sequence[Path] = ()) -> NetText:
+def read_but_for_fields(item: ProjectFile, own: Sequence[Path] = ()) -> ProjectNet:
     """Read a net without the fields that no schema has.
 
     Raises:
@@ -100,7 +100,7 @@ def read_but_for_fields(item: Item, own: Sequence[Path] = ()) -> NetText:
     return _net(item, read_net(item.path, schema=own, tolerant=True).message)
 
 
-def _net(item: Item, message: Message) -> NetText:
+def _net(item: ProjectFile, message: Message) -> ProjectNet:
     roles = {role(layer) for layer in message.get("layer")}
     trains = bool(roles & {"loss", "score"}) or any(map(reads_data, message.get("layer")))
     built = build(message)
@@ -108,17 +108,17 @@ def _net(item: Item, message: Message) -> NetText:
     if errors and trains:  # what is meant for training alone need not be a net in testing
         errors = errors if _errors(build(message, phase="TRAIN")) else []
     shapes = [built.graph.values[name].shape for name in built.graph.inputs]
-    _tell_state(item, errors, message, trains, None in shapes)
+    _note_state(item, errors, message, trains, None in shapes)
     runs = not _errors(built) and None not in shapes and bool(shapes)
-    return NetText(item, message, trains, runs)
+    return ProjectNet(item, message, trains, runs)
 
 
 def _errors(built: Built) -> list[Diagnostic]:
     return [d for d in built.diagnostics if d.severity == "error"]
 
 
-def _tell_state(
-    item: Item, errors: list[Diagnostic], message: Message, trains: bool, unknown: bool
+def _note_state(
+    item: ProjectFile, errors: list[Diagnostic], message: Message, trains: bool, unknown: bool
 ) -> None:
     kind = "a net that is trained" if trains else "a net for inference"
     item.told.append(f"{kind}, {len(message.get('layer'))} layers")
@@ -132,7 +132,7 @@ def _help(error: Diagnostic) -> str:
     return f" ({error.help[0]})" if error.help else ""
 
 
-def _tell_upgrade(item: Item, changes: tuple[Change, ...]) -> None:
+def _note_upgrade(item: ProjectFile, changes: tuple[Change, ...]) -> None:
     if not changes:
         item.told.append("in the current format already")
         return
@@ -143,7 +143,7 @@ def _tell_upgrade(item: Item, changes: tuple[Change, ...]) -> None:
             item.left.append(f"left out, as Caffe does: {change.message}")
 
 
-def _elsewhere(item: Item, name: str, others: Sequence[str]) -> str:
+def _elsewhere(item: ProjectFile, name: str, others: Sequence[str]) -> str:
     """The nearest file of the project that is called as one that is not there."""
     base = name.replace("\\", "/").rpartition("/")[2]
     found = [other for other in others if other.rpartition("/")[2] == base]
@@ -152,7 +152,7 @@ def _elsewhere(item: Item, name: str, others: Sequence[str]) -> str:
     return f"; is {found[0]} meant?" if found else ": say where the net is"
 
 
-def _tell_nets(item: Item, solver: Message, others: Sequence[str]) -> None:
+def _note_nets(item: ProjectFile, solver: Message, others: Sequence[str]) -> None:
     """Whether the texts that a solver names are where it looks for them."""
     for field in _NETS:
         if field not in solver.type.fields:
@@ -164,7 +164,7 @@ def _tell_nets(item: Item, solver: Message, others: Sequence[str]) -> None:
     item.told.append(f"run it with `netc train {item.name}`")
 
 
-def _places(item: Item, name: str) -> Iterator[Path]:
+def _places(item: ProjectFile, name: str) -> Iterator[Path]:
     """Where a path that a text names may lie: beside it, or in any folder above within reach."""
     depth = item.name.count("/")
     folder = item.path.parent

@@ -9,8 +9,8 @@ from netc.diagnostics import NetcError, counted
 from netc.frontend import build, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
-from netc.project.found import Item
-from netc.project.texts import NetText, failure, needs_size
+from netc.project.found import ProjectFile
+from netc.project.texts import ProjectNet, failure, needs_size
 from netc.schema.message import Message
 from netc.surgery.build import with_input_shapes
 from netc.surgery.deploy import deploy
@@ -32,14 +32,14 @@ class Fit:
         graph: the net's graph with the weights.
     """
 
-    item: Item
+    item: ProjectFile
     message: Message
     derived: bool
     graph: Graph
 
 
 def fits(
-    item: Item, weights: Weights, nets: Sequence[NetText], sizes: Mapping[str, Shape]
+    item: ProjectFile, weights: Weights, nets: Sequence[ProjectNet], sizes: Mapping[str, Shape]
 ) -> Iterator[Fit]:
     """The nets that fit some weights: deploy nets first, and among them those in nearer folders.
 
@@ -59,7 +59,7 @@ def fits(
                 item.told.append(f"does not fit {net.item.name}: {failure(error)[0]}")
 
 
-def _order(item: Item, net: NetText) -> tuple[bool, bool, int, str]:
+def _order(item: ProjectFile, net: ProjectNet) -> tuple[bool, bool, int, str]:
     here, there = item.name.split("/")[:-1], net.item.name.split("/")[:-1]
     shared = 0
     for one, other in zip(here, there, strict=False):
@@ -69,7 +69,7 @@ def _order(item: Item, net: NetText) -> tuple[bool, bool, int, str]:
     return net.trains, not net.runs, len(here) + len(there) - 2 * shared, net.item.name
 
 
-def _fit(net: NetText, weights: Weights, sizes: Mapping[str, Shape]) -> Fit:
+def _fit(net: ProjectNet, weights: Weights, sizes: Mapping[str, Shape]) -> Fit:
     """The net for inference with the weights.
 
     Raises:
@@ -91,7 +91,7 @@ def sizes_for(net: Message, sizes: Mapping[str, Shape]) -> dict[str, Shape]:
     return {blob: shape for blob, shape in sizes.items() if blob in tops}
 
 
-def tell(item: Item, weights: Weights) -> None:
+def note_weights(item: ProjectFile, weights: Weights) -> None:
     """Add a description of some weights to their item."""
     generation = f", {weights.generation}" if weights.generation else ""
     layers = counted(len(weights), "layer")

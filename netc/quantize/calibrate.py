@@ -27,7 +27,7 @@ from netc.passes.reduce import candidates
 
 Method = Literal["auto", "kl", "percentile", "max"]
 Feeds = Mapping[str, Array]
-Told = Callable[[int], None]
+OnCount = Callable[[int], None]
 
 BINS = 2048
 _LEVELS = 128  # that the divergence is measured with
@@ -38,7 +38,7 @@ Counts = NDArray[np.float64]
 
 
 @dataclass(slots=True, eq=False)
-class Seen:
+class BlobObserver:
     """What was seen of a blob: its extremes, then how often which size."""
 
     low: float = 0.0
@@ -69,8 +69,8 @@ def products_of(graph: Graph) -> list[Node]:
 
 
 def observe(
-    graph: Graph, values: Sequence[str], items: Sequence[Feeds], told: Told
-) -> Mapping[str, Seen]:
+    graph: Graph, values: Sequence[str], items: Sequence[Feeds], told: OnCount
+) -> Mapping[str, BlobObserver]:
     """Extremes and histograms of values over a set of inputs, in two rounds.
 
     Args:
@@ -79,7 +79,7 @@ def observe(
         items: inputs by the names of values.
         told: called with 1 for each run.
     """
-    seen = {name: Seen() for name in values}
+    seen = {name: BlobObserver() for name in values}
     run = _runner(graph, values)
     for item in items:
         for name, array in run(item).items():
@@ -113,7 +113,7 @@ def _runner(graph: Graph, values: Sequence[str]) -> Callable[[Feeds], dict[str, 
     return run
 
 
-def number_of(seen: Seen, method: Method) -> Int8:
+def number_of(seen: BlobObserver, method: Method) -> Int8:
     """What a blob is rounded to."""
     signed = seen.low < 0
     steps = 127 if signed else 255
@@ -128,14 +128,14 @@ def number_of(seen: Seen, method: Method) -> Int8:
     return Int8(float(np.float32(limit / steps)), 128 if signed else 0)
 
 
-def limit_of(seen: Seen, method: str) -> float:
+def limit_of(seen: BlobObserver, method: str) -> float:
     """The largest size that has a code of its own."""
     if method == "kl":
-        return _least_divergence(seen)
+        return _min_divergence(seen)
     return _within(seen, _PERCENTILE) if method == "percentile" else seen.most
 
 
-def _within(seen: Seen, share: float) -> float:
+def _within(seen: BlobObserver, share: float) -> float:
     """The size that so many of the elements do not exceed; zeros, which are exact, do not count."""
     assert seen.counts is not None
     counts = seen.counts.copy()
@@ -147,7 +147,7 @@ def _within(seen: Seen, share: float) -> float:
     return seen.most * min(at + 1, BINS) / BINS
 
 
-def squared_error(seen: Seen, limit: float, steps: int) -> float:
+def squared_error(seen: BlobObserver, limit: float, steps: int) -> float:
     """Of all elements together, each at the middle of its bin."""
     assert seen.counts is not None
     middles = (np.arange(BINS) + 0.5) * (seen.most / BINS)
@@ -156,7 +156,7 @@ def squared_error(seen: Seen, limit: float, steps: int) -> float:
     return float((seen.counts[1:] * (middles - rounded)[1:] ** 2).sum())
 
 
-def _least_divergence(seen: Seen) -> float:
+def _min_divergence(seen: BlobObserver) -> float:
     assert seen.counts is not None
     counts = seen.counts.copy()
     counts[0] = 0  # mostly exact zeros, which would hide the others
@@ -184,7 +184,9 @@ def _divergence(counts: Counts, end: int) -> float:
     return float((p[here] * np.log(p[here] / np.maximum(q[here], 1e-12))).sum())
 
 
-def numbers(seen: Mapping[str, Seen], nodes: Iterable[Node], method: Method) -> dict[str, Int8]:
+def numbers(
+    seen: Mapping[str, BlobObserver], nodes: Iterable[Node], method: Method
+) -> dict[str, Int8]:
     """Layer -> what its input is rounded to; one for all that read a value."""
     by_value = {value: number_of(one, method) for value, one in seen.items()}
     return {node.name: by_value[product_input(node)] for node in nodes}

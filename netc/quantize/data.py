@@ -14,9 +14,9 @@ from netc.ir.types import Shape
 from netc.memory import check_memory
 from netc.predict.decode import FAULT, NAME
 from netc.predict.job import Job
-from netc.predict.plan import Request, planned
+from netc.predict.plan import PredictRequest, planned
 from netc.predict.prepare import ImageOptions
-from netc.quantize.calibrate import Feeds, Told
+from netc.quantize.calibrate import Feeds, OnCount
 
 
 class Items(NamedTuple):
@@ -40,14 +40,14 @@ def job_of(
     Raises:
         NetcError: of the source, the options and the inputs, as `netc predict` tells them.
     """
-    request = Request(
+    request = PredictRequest(
         net, weights, source, Path("unwritten.jsonl"), "jsonl", True,
         images=images, predictor=predictor, blobs=tuple(outputs),
     )  # fmt: skip
     return planned(request, outputs, frozenset(), 1)[0]
 
 
-def read_items(job: Job, most: int, held: float, told: Told) -> Items:
+def read_items(job: Job, most: int, held: float, told: OnCount) -> Items:
     """At most so many records, from all over the source, and a share of them held back.
 
     Args:

@@ -18,7 +18,7 @@ from netc.ops.reduced import Int8
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL
 from netc.passes.reduce import reduction
-from netc.quantize.calibrate import Feeds, Told
+from netc.quantize.calibrate import Feeds, OnCount
 
 Answers = Mapping[str, Array]
 _ELEMENTS = 1 << 24  # of results that are compared in one run
@@ -31,7 +31,7 @@ def program(graph: Graph, layers: Mapping[str, Int8] | None = None) -> Executabl
 
 
 def layer_errors(
-    graph: Graph, layers: Mapping[str, Int8], items: Sequence[Feeds], told: Told
+    graph: Graph, layers: Mapping[str, Int8], items: Sequence[Feeds], told: OnCount
 ) -> dict[str, float]:
     """Each layer's error: its result in int8 beside float32's, both of the same float32 input.
 

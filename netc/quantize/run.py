@@ -29,7 +29,7 @@ from netc.quantize.calibrate import (
 )
 from netc.quantize.data import Items
 from netc.quantize.measure import Agreement, agreement, layer_errors, program, scores_of
-from netc.quantize.search import Bound, Chosen, choose
+from netc.quantize.search import AccuracyBound, QuantizedLayers, choose
 from netc.weights.load import as_weights
 from netc.weights.quantized import Quantization, save_quantized
 
@@ -46,7 +46,7 @@ class LayerReport(NamedTuple):
     int8: bool
 
 
-class Outcome(NamedTuple):
+class QuantizationResult(NamedTuple):
     """What was made, and what it costs and gives.
 
     Args:
@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
     """
 
     layers: Sequence[LayerReport]
-    chosen: Chosen
+    chosen: QuantizedLayers
     calibration: Agreement
     held: Agreement | None
     seconds: tuple[float, float]
@@ -70,14 +70,14 @@ class Outcome(NamedTuple):
     file: int
 
 
-def default_bound(graph: Graph) -> Bound:
+def default_bound(graph: Graph) -> AccuracyBound:
     """Top-1 agreement of 0.99 where the net gives scores, an error of 0.01 elsewhere."""
-    return Bound(error=0.01) if scores_of(graph) is None else Bound(top1=0.99)
+    return AccuracyBound(error=0.01) if scores_of(graph) is None else AccuracyBound(top1=0.99)
 
 
 def find(
-    graph: Graph, items: Sequence[Feeds], bound: Bound, method: Method, stage: Stage
-) -> tuple[Chosen, list[LayerReport]]:
+    graph: Graph, items: Sequence[Feeds], bound: AccuracyBound, method: Method, stage: Stage
+) -> tuple[QuantizedLayers, list[LayerReport]]:
     """Which layers are computed in int8, and each layer's error.
 
     Args:
@@ -117,7 +117,10 @@ def find(
 
 
 def write(
-    net: CompiledNet, chosen: Chosen, target: str | os.PathLike[str], made: Mapping[str, Any]
+    net: CompiledNet,
+    chosen: QuantizedLayers,
+    target: str | os.PathLike[str],
+    made: Mapping[str, Any],
 ) -> None:
     """Write a net's weights, as codes where it makes the same codes of them, and the record."""
     reduced = before_reduction(net.graph)
@@ -173,9 +176,9 @@ def outcome(
     plain: CompiledNet,
     small: CompiledNet,
     items: Items,
-    found: tuple[Chosen, list[LayerReport]],
+    found: tuple[QuantizedLayers, list[LayerReport]],
     target: str | os.PathLike[str],
-) -> Outcome:
+) -> QuantizationResult:
     """What the net gives with the file that was written, and what that took."""
     scores = scores_of(plain.graph)
     runs = [net.executable(input_shapes(net.graph)) for net in (plain, small)]
@@ -185,7 +188,7 @@ def outcome(
 
     first = items.calibration[0]
     reports = [run.report() for run in runs]
-    return Outcome(
+    return QuantizationResult(
         found[1],
         found[0],
         agreed(items.calibration),

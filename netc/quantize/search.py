@@ -12,7 +12,7 @@ from netc.quantize.measure import Agreement
 Measure = Callable[[Mapping[str, Int8]], Agreement]
 
 
-class Bound(NamedTuple):
+class AccuracyBound(NamedTuple):
     """What the answers must keep.
 
     Args:
@@ -35,7 +35,7 @@ class Bound(NamedTuple):
         return f"an error of at most {self.error:g}"
 
 
-class Chosen(NamedTuple):
+class QuantizedLayers(NamedTuple):
     """The layers in int8, those that stay in float32, and how the answers agree then."""
 
     layers: Mapping[str, Int8]
@@ -44,8 +44,8 @@ class Chosen(NamedTuple):
 
 
 def choose(
-    layers: Mapping[str, Int8], errors: Mapping[str, float], bound: Bound, measure: Measure
-) -> Chosen:
+    layers: Mapping[str, Int8], errors: Mapping[str, float], bound: AccuracyBound, measure: Measure
+) -> QuantizedLayers:
     """As many layers in int8 as keep a bound: those with the largest errors are released first.
 
     The number to release is doubled until the bound holds, and then halved down; each trial is
@@ -72,10 +72,10 @@ def choose(
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     kept = {name: layers[name] for name in layers if name not in order[:high]}
-    return Chosen(kept, order[:high], tried[high])
+    return QuantizedLayers(kept, order[:high], tried[high])
 
 
-def _not_held(bound: Bound, found: Agreement) -> NetcError:
+def _not_held(bound: AccuracyBound, found: Agreement) -> NetcError:
     top1 = "" if found.top1 is None else f", top-1 agreement {found.top1:.4f}"
     message = (
         f"no layer can be computed in int8 within {bound}: with a single one the error is "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from netc.diagnostics import Diagnostic, NetcError, Note
 from netc.ir.graph import Array
 from netc.ranks.alive import first_ended, identity
-from netc.ranks.segment import Place, Segment
+from netc.ranks.segment import Segment, SegmentAddress
 from netc.ranks.sums import Sums, slices_of
 
 LOST = "rank-lost"
@@ -89,10 +89,10 @@ class MpiRanks:
         if self.neighbours() != self.size:
             return None
         made = Segment.made(4 * elements) if self.rank == 0 else None
-        place = np.array(made.place if made else Place(), np.uint64)
+        place = np.array(made.place if made else SegmentAddress(), np.uint64)
         self.broadcast(place)
         if self.rank:
-            made = Segment.found(Place(*map(int, place)), 4 * elements)
+            made = Segment.found(SegmentAddress(*map(int, place)), 4 * elements)
         everybody = self.gather([float(made is not None)])  # and all have it open now
         if made is not None and self.rank == 0:
             made.close()

@@ -16,7 +16,7 @@ from netc.ir.graph import Array
 from netc.memory import check_memory
 
 
-class Place(NamedTuple):
+class SegmentAddress(NamedTuple):
     """Where a segment is: process, its file descriptor there, and the file's device and inode."""
 
     process: int = 0
@@ -28,7 +28,7 @@ class Place(NamedTuple):
 class Segment(NamedTuple):
     """Mapped shared memory, zeros at first."""
 
-    place: Place
+    place: SegmentAddress
     memory: mmap.mmap
 
     @classmethod
@@ -45,13 +45,13 @@ class Segment(NamedTuple):
             descriptor = os.memfd_create("netc")
             os.ftruncate(descriptor, max(1, size))
             found = os.fstat(descriptor)
-            place = Place(os.getpid(), descriptor, found.st_dev, found.st_ino)
+            place = SegmentAddress(os.getpid(), descriptor, found.st_dev, found.st_ino)
             return cls(place, mmap.mmap(descriptor, max(1, size)))
         except (AttributeError, OSError, ValueError):
             return None
 
     @classmethod
-    def found(cls, place: Place, size: int) -> Segment | None:
+    def found(cls, place: SegmentAddress, size: int) -> Segment | None:
         """Map memory that another process has made; None where that is not possible.
 
         In another container the same pid may be another process, so that device and inode are

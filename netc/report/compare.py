@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal, NamedTuple
 
-from netc.analysis.profile import Layer, Profile
+from netc.analysis.profile import LayerProfile, NetProfile
 from netc.ir.text import dump_params
 from netc.ir.types import Shape
 from netc.report.figures import UNKNOWN, blob_text, exact, short, size
-from netc.report.summary import Line, image_shape, line_json, lines
+from netc.report.summary import SummaryLine, image_shape, line_json, lines
 from netc.report.table import Column, Row, Table
 
 _LONGEST = 40  # characters of a field's value
@@ -20,24 +20,24 @@ _LONGEST = 40  # characters of a field's value
 Status = Literal["same", "changed", "renamed", "added", "removed"]
 
 
-class Entry(NamedTuple):
+class ComparedLayer(NamedTuple):
     """What is compared of a layer: its summary line, shapes without the batch, and its fields."""
 
-    line: Line
+    line: SummaryLine
     shapes: tuple[Shape | None, ...]
     fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class LayerPair:
     """A layer of the first net and its counterpart in the second; None where it is missing.
 
     ``differences`` says in words what changed.
     """
 
     status: Status
-    first: Line | None
-    second: Line | None
+    first: SummaryLine | None
+    second: SummaryLine | None
     differences: tuple[str, ...] = ()
 
 
@@ -45,9 +45,9 @@ class Pair:
 class Comparison:
     """The layers of two nets in pairs, in the order of the second."""
 
-    first: Profile
-    second: Profile
-    pairs: tuple[Pair, ...]
+    first: NetProfile
+    second: NetProfile
+    pairs: tuple[LayerPair, ...]
 
     def count(self, status: Status) -> int:
         """The number of pairs with this status."""
@@ -59,23 +59,23 @@ class Comparison:
         return all(pair.status == "same" for pair in self.pairs)
 
 
-def compare(first: Profile, second: Profile) -> Comparison:
+def compare(first: NetProfile, second: NetProfile) -> Comparison:
     """Pair the layers by name; the rest are paired if they differ in their names only."""
     return Comparison(first, second, tuple(_pairs(_entries(first), _entries(second))))
 
 
-def _entries(profile: Profile) -> dict[str, Entry]:
+def _entries(profile: NetProfile) -> dict[str, ComparedLayer]:
     fields = {layer.name: _fields(layer) for layer in profile.layers}
     told = (line for line in lines(profile) if not line.module)
     return {
-        line.path: Entry(
+        line.path: ComparedLayer(
             line, tuple(_unbatched(s, profile.batch) for s in line.shapes), fields[line.path]
         )
         for line in told
     }
 
 
-def _fields(layer: Layer) -> Mapping[str, Any]:
+def _fields(layer: LayerProfile) -> Mapping[str, Any]:
     """What a layer's text says of it, defaults left out, also those that are written."""
     if layer.node is None:
         return {}
@@ -104,7 +104,9 @@ def _unbatched(shape: Shape | None, batch: int | None) -> Shape | None:
     return shape[1:] if shape and len(shape) > 1 and shape[0] == batch else shape
 
 
-def _pairs(first: dict[str, Entry], second: dict[str, Entry]) -> Iterator[Pair]:
+def _pairs(
+    first: dict[str, ComparedLayer], second: dict[str, ComparedLayer]
+) -> Iterator[LayerPair]:
     renamed = _renamed(
         [entry for name, entry in first.items() if name not in second],
         [entry for name, entry in second.items() if name not in first],
@@ -114,11 +116,11 @@ def _pairs(first: dict[str, Entry], second: dict[str, Entry]) -> Iterator[Pair]:
     for name, entry in second.items():
         old = name if name in first else renamed.get(name)
         if old is None:
-            yield Pair("added", None, entry.line)
+            yield LayerPair("added", None, entry.line)
             continue
-        yield from (Pair("removed", first[n].line, None) for n in _before(pending, old, gone))
+        yield from (LayerPair("removed", first[n].line, None) for n in _before(pending, old, gone))
         yield _matched(first[old], entry)
-    yield from (Pair("removed", first[n].line, None) for n in pending if n in gone)
+    yield from (LayerPair("removed", first[n].line, None) for n in pending if n in gone)
 
 
 def _before(pending: list[str], name: str, gone: set[str]) -> list[str]:
@@ -131,7 +133,7 @@ def _before(pending: list[str], name: str, gone: set[str]) -> list[str]:
     return passed
 
 
-def _renamed(first: Sequence[Entry], second: Sequence[Entry]) -> dict[str, str]:
+def _renamed(first: Sequence[ComparedLayer], second: Sequence[ComparedLayer]) -> dict[str, str]:
     """Name in the second net -> name in the first, of layers alike in all but the name.
 
     In the nets' order: difflib's longest runs of equal layers.
@@ -145,18 +147,18 @@ def _renamed(first: Sequence[Entry], second: Sequence[Entry]) -> dict[str, str]:
     }
 
 
-def _signature(entry: Entry) -> tuple[object, ...]:
+def _signature(entry: ComparedLayer) -> tuple[object, ...]:
     return (entry.line.type, entry.shapes, entry.line.weights, json.dumps(entry.fields))
 
 
-def _matched(old: Entry, new: Entry) -> Pair:
+def _matched(old: ComparedLayer, new: ComparedLayer) -> LayerPair:
     if old.line.path != new.line.path:
-        return Pair("renamed", old.line, new.line, (f"in A: {old.line.path}",))
+        return LayerPair("renamed", old.line, new.line, (f"in A: {old.line.path}",))
     differences = tuple(_differences(old, new))
-    return Pair("changed" if differences else "same", old.line, new.line, differences)
+    return LayerPair("changed" if differences else "same", old.line, new.line, differences)
 
 
-def _differences(old: Entry, new: Entry) -> Iterator[str]:
+def _differences(old: ComparedLayer, new: ComparedLayer) -> Iterator[str]:
     before, after = old.line, new.line
     if before.type != after.type:
         yield f"type {before.type} -> {after.type}"
@@ -203,7 +205,7 @@ def table(comparison: Comparison, every: bool = False) -> Table:
     return Table(columns, tuple(row for pair in told for row in _rows(pair)))
 
 
-def _rows(pair: Pair) -> Iterator[Row]:
+def _rows(pair: LayerPair) -> Iterator[Row]:
     shown = pair.second or pair.first
     assert shown is not None
     cells = (
@@ -255,7 +257,7 @@ def to_json(comparison: Comparison) -> dict[str, object]:
     }
 
 
-def _total(profile: Profile) -> dict[str, object]:
+def _total(profile: NetProfile) -> dict[str, object]:
     total = profile.cost.total
     return {
         "net": profile.graph.name,
@@ -269,7 +271,7 @@ def _total(profile: Profile) -> dict[str, object]:
     }
 
 
-def _pair_json(pair: Pair) -> dict[str, object]:
+def _pair_json(pair: LayerPair) -> dict[str, object]:
     return {
         "status": pair.status,
         "first": line_json(pair.first) if pair.first else None,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-from netc.analysis.chain import Chain
-from netc.analysis.profile import Layer, Profile
-from netc.analysis.structure import Module, own_name, structure
+from netc.analysis.chain import LayerChain
+from netc.analysis.profile import LayerProfile, NetProfile
+from netc.analysis.structure import ModuleGroup, own_name, structure
 from netc.report.families import detail, family
 from netc.report.figures import exact
 from netc.report.summary import image_shape
@@ -47,7 +47,7 @@ class Style:
     shapes: bool = True
 
 
-def dot(profile: Profile, style: Style = Style()) -> str:
+def dot(profile: NetProfile, style: Style = Style()) -> str:
     """The graph's text; names are escaped, and steer neither Graphviz nor a page."""
     root = structure(profile)
     if not style.fold:
@@ -67,22 +67,22 @@ def dot(profile: Profile, style: Style = Style()) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _unfolded(module: Module) -> Module:
+def _unfolded(module: ModuleGroup) -> ModuleGroup:
     """The same with a chain for every layer."""
-    parts: list[Chain | Module] = []
+    parts: list[LayerChain | ModuleGroup] = []
     for part in module.parts:
-        if isinstance(part, Module):
+        if isinstance(part, ModuleGroup):
             parts.append(_unfolded(part))
         else:
-            parts += [Chain((layer,)) for layer in part.layers]
-    return Module(module.name, module.path, tuple(parts))
+            parts += [LayerChain((layer,)) for layer in part.layers]
+    return ModuleGroup(module.name, module.path, tuple(parts))
 
 
 def _parts(
-    profile: Profile, module: Module, numbers: dict[str, str], style: Style, indent: str
+    profile: NetProfile, module: ModuleGroup, numbers: dict[str, str], style: Style, indent: str
 ) -> Iterator[str]:
     for part in module.parts:
-        if isinstance(part, Chain):
+        if isinstance(part, LayerChain):
             scope = module.path if style.modules else ""
             yield indent + _box(profile, part, numbers[part.head.name], scope)
         elif not style.modules:
@@ -95,33 +95,37 @@ def _parts(
             yield f"{indent}}}"
 
 
-def _box(profile: Profile, chain: Chain, number: str, scope: str) -> str:
+def _box(profile: NetProfile, chain: LayerChain, number: str, scope: str) -> str:
     """A box; its name stands without that of the frame around it."""
     fill, line = COLOURS[family(chain.head)]
     label = f"<b>{_html(own_name(chain.head.name, scope)) or '(no name)'}</b>"
-    label += "".join(f'<br/><font point-size="9">{_html(t)}</font>' for t in _told(profile, chain))
+    label += "".join(
+        f'<br/><font point-size="9">{_html(t)}</font>' for t in _description(profile, chain)
+    )
     dashed = "" if chain.head.known else ', style="rounded,filled,dashed"'
     tip = _quoted(_tip(chain))
     return f'{number} [label=<{label}>, fillcolor="{fill}", color="{line}", tooltip={tip}{dashed}];'
 
 
-def _told(profile: Profile, chain: Chain) -> list[str]:
+def _description(profile: NetProfile, chain: LayerChain) -> list[str]:
     """The lines of a box below its name."""
     head, *rest = chain.layers
     what = f"{head.type} {detail(profile, head)}".strip()
     return [what, *([", ".join(layer.type for layer in rest)] if rest else [])]
 
 
-def _tip(chain: Chain) -> str:
+def _tip(chain: LayerChain) -> str:
     return "\n".join(f"{layer.name}: {layer.type}{_weights(layer)}" for layer in chain.layers)
 
 
-def _weights(layer: Layer) -> str:
+def _weights(layer: LayerProfile) -> str:
     number = layer.cost.parameters + layer.cost.statistics if layer.cost else 0
     return f", {exact(number)} parameters" if number else ""
 
 
-def _edges(profile: Profile, root: Module, numbers: dict[str, str], style: Style) -> Iterator[str]:
+def _edges(
+    profile: NetProfile, root: ModuleGroup, numbers: dict[str, str], style: Style
+) -> Iterator[str]:
     made = {v: numbers[c.head.name] for c in root.chains() for v in _made(c)}
     for chain in root.chains():
         for value in chain.inputs:
@@ -131,7 +135,7 @@ def _edges(profile: Profile, root: Module, numbers: dict[str, str], style: Style
                 yield f"  {made[value]} -> {numbers[chain.head.name]}{label};"
 
 
-def _made(chain: Chain) -> Iterator[str]:
+def _made(chain: LayerChain) -> Iterator[str]:
     for layer in chain.layers:
         yield from layer.outputs
 

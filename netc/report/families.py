@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.analysis.profile import Layer, Profile
+from netc.analysis.profile import LayerProfile, NetProfile
 from netc.ir.types import show
 from netc.ops.catalog import CATALOG, LAYERS, has_role
 from netc.ops.role import FAMILIES as FAMILIES_OF_OPS
@@ -11,7 +11,7 @@ from netc.ops.role import Role
 FAMILIES: tuple[str, ...] = (*FAMILIES_OF_OPS, "unknown")
 
 
-def family(layer: Layer) -> str:
+def family(layer: LayerProfile) -> str:
     """The family of a layer, one of ``FAMILIES``."""
     if not layer.known:
         return "unknown"
@@ -19,7 +19,7 @@ def family(layer: Layer) -> str:
     return op.family if op else "data"  # a fork's data layer, whose tops are inputs
 
 
-def detail(profile: Profile, layer: Layer) -> str:
+def detail(profile: NetProfile, layer: LayerProfile) -> str:
     """A layer's main parameters: ``64, 3x3/2 p1`` is num_output, kernel/stride, pad; or empty."""
     if layer.node is None:
         return ""
@@ -42,7 +42,7 @@ def _method(params: object) -> str:
     return f"{ratio:g}" if isinstance(ratio, float) else ""
 
 
-def _window(profile: Profile, layer: Layer) -> str:
+def _window(profile: NetProfile, layer: LayerProfile) -> str:
     node = layer.node
     shapes = [profile.shape(name) for name in (*layer.inputs, *layer.outputs)]
     if node is None or not layer.inputs or None in shapes:

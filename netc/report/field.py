@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from netc.analysis.receptive import ReceptiveField, Run
+from netc.analysis.receptive import Interval, ReceptiveField
 from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
 from netc.image_files import load_image
@@ -24,7 +24,7 @@ MARGIN = 0.6  # of the image's side that is shown beyond it, at most
 _BEYOND, _INK, _FIELD, _NEXT = (236, 238, 242), (40, 44, 52), (230, 80, 20), (20, 110, 200)
 
 
-class Box(NamedTuple):
+class Rectangle(NamedTuple):
     """A rectangle of input rows and columns, ends inclusive; it may extend beyond the input."""
 
     top: int
@@ -43,7 +43,7 @@ class Box(NamedTuple):
         return self.right - self.left + 1
 
 
-def field_box(field: ReceptiveField, at: Sequence[int]) -> Box | None:
+def field_box(field: ReceptiveField, at: Sequence[int]) -> Rectangle | None:
     """The input rectangle of the element in row ``at[0]`` and column ``at[1]``; None for none.
 
     Raises:
@@ -55,10 +55,10 @@ def field_box(field: ReceptiveField, at: Sequence[int]) -> Box | None:
     return _box(rows, columns)
 
 
-def _box(rows: Run | None, columns: Run | None) -> Box | None:
+def _box(rows: Interval | None, columns: Interval | None) -> Rectangle | None:
     if rows is None or columns is None:
         return None
-    return Box(rows.first, columns.first, rows.last, columns.last)
+    return Rectangle(rows.first, columns.first, rows.last, columns.last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Scene:
     """What is drawn: the input's size, the element's field, those of its neighbours, a caption."""
 
     size: tuple[int, int]
-    field: Box
-    neighbours: tuple[Box, ...]
+    field: Rectangle
+    neighbours: tuple[Rectangle, ...]
     caption: str
 
 
@@ -99,9 +99,9 @@ def draw(what: Scene, image: str | Path | None) -> Image.Image:
 
     view = _view(what)
     scale = _scale(view)
-    frame = Frame(view, scale, (_ceil(view.width * scale), _ceil(view.height * scale)))
+    frame = PictureFrame(view, scale, (_ceil(view.width * scale), _ceil(view.height * scale)))
     canvas = Image.new("RGB", (max(_NARROW, frame.size[0]), frame.size[1] + _CAPTION), _BEYOND)
-    whole = frame.corners(Box(0, 0, what.size[0] - 1, what.size[1] - 1))
+    whole = frame.corners(Rectangle(0, 0, what.size[0] - 1, what.size[1] - 1))
     ground = _ground(image, what.size, (whole[2] - whole[0] + 1, whole[3] - whole[1] + 1))
     canvas.paste(_dimmed(ground, whole, frame.corners(what.field)), whole[:2])
     pen = ImageDraw.Draw(canvas)
@@ -117,14 +117,14 @@ def draw(what: Scene, image: str | Path | None) -> Image.Image:
 Corners = tuple[int, int, int, int]  # left, top, right, bottom, in pixels of the picture
 
 
-class Frame(NamedTuple):
+class PictureFrame(NamedTuple):
     """How the plane lies in the picture: what is shown of it, and pixels to one element."""
 
-    view: Box
+    view: Rectangle
     scale: float
     size: tuple[int, int]
 
-    def corners(self, box: Box) -> Corners:
+    def corners(self, box: Rectangle) -> Corners:
         """A box's corners, those far away brought to just beyond the picture."""
         left = self._near((box.left - self.view.left) * self.scale, 0)
         top = self._near((box.top - self.view.top) * self.scale, 1)
@@ -136,7 +136,7 @@ class Frame(NamedTuple):
         return round(max(-20.0, min(at, self.size[axis] + 20.0)))
 
 
-def _scale(view: Box) -> float:
+def _scale(view: Rectangle) -> float:
     """Pixels to an element, a whole number of them where it is drawn large."""
     scale = LONGEST / max(view.height, view.width)
     return float(int(scale)) if scale >= 3 else scale
@@ -186,12 +186,12 @@ def _dimmed(ground: Image.Image, whole: Corners, field: Corners) -> Image.Image:
     return pale
 
 
-def _view(what: Scene) -> Box:
+def _view(what: Scene) -> Rectangle:
     """What is shown of the plane: the image, and what the fields reach beyond it."""
     height, width = what.size
     down, along = round(MARGIN * height), round(MARGIN * width)
     boxes = (what.field, *what.neighbours)
-    return Box(
+    return Rectangle(
         max(-down, min(-2, *(b.top - 2 for b in boxes))),
         max(-along, min(-2, *(b.left - 2 for b in boxes))),
         min(height - 1 + down, max(height + 1, *(b.bottom + 2 for b in boxes))),

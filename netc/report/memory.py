@@ -28,7 +28,7 @@ MAX_BATCH = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class NetMemory:
     """Bytes a net takes.
 
     Args:
@@ -45,7 +45,7 @@ class Memory:
     floor: int | None
 
 
-def memory(graph: Graph) -> Memory:
+def memory(graph: Graph) -> NetMemory:
     """A net's memory for the batch it was inferred for.
 
     Args:
@@ -53,7 +53,7 @@ def memory(graph: Graph) -> Memory:
     """
     plan = Planner.of(graph)
     planned, floor = plan.bytes(graph) if plan else (None, None)
-    return Memory(graph_cost(graph).total.weight_bytes, caffe_data_bytes(graph), planned, floor)
+    return NetMemory(graph_cost(graph).total.weight_bytes, caffe_data_bytes(graph), planned, floor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from netc.analysis.chain import Chain
-from netc.analysis.profile import Layer, Profile
-from netc.analysis.structure import Module, structure
+from netc.analysis.chain import LayerChain
+from netc.analysis.profile import LayerProfile, NetProfile
+from netc.analysis.structure import ModuleGroup, structure
 from netc.report.families import detail, family
 from netc.report.figures import blob_text, field_text, short, size
 from netc.report.summary import image_shape
@@ -31,7 +31,7 @@ _WEB = Path(__file__).parent / "web"
 _SCRIPTS = ("model", "layout", "graph", "table", "details", "print", "main")
 
 
-def page(profile: Profile, title: str, messages: Mapping[str, Message] | None = None) -> str:
+def page(profile: NetProfile, title: str, messages: Mapping[str, Message] | None = None) -> str:
     """The page's text.
 
     Args:
@@ -77,7 +77,7 @@ def _embedded(data: object) -> str:
 
 
 def page_data(
-    profile: Profile, title: str, messages: Mapping[str, Message] | None = None
+    profile: NetProfile, title: str, messages: Mapping[str, Message] | None = None
 ) -> dict[str, Any]:
     """The data in the page, as plain values: values are numbered, layers refer to the numbers."""
     root, written = structure(profile), messages or {}
@@ -108,7 +108,7 @@ def page_data(
     }
 
 
-def facts(profile: Profile) -> list[str]:
+def facts(profile: NetProfile) -> list[str]:
     """The net's totals, a short phrase each."""
     total, batch = profile.cost.total, profile.batch or 1
     each = " an image" if batch > 1 else ""
@@ -124,7 +124,7 @@ def facts(profile: Profile) -> list[str]:
     return [fact for fact in told if fact]
 
 
-def _layer(profile: Profile, layer: Layer, values: dict[str, int]) -> dict[str, Any]:
+def _layer(profile: NetProfile, layer: LayerProfile, values: dict[str, int]) -> dict[str, Any]:
     cost = layer.cost
     known = layer.source or cost is not None
     shapes = [profile.shape(name) for name in layer.outputs]
@@ -180,12 +180,12 @@ def _or_none(known: bool, number: int) -> int | None:
     return number if known else None
 
 
-def _tree(module: Module, boxes: dict[str, int]) -> dict[str, object]:
+def _tree(module: ModuleGroup, boxes: dict[str, int]) -> dict[str, object]:
     return {
         "name": clean(module.name),
         "path": clean(module.path),
         "parts": [
-            boxes[part.head.name] if isinstance(part, Chain) else _tree(part, boxes)
+            boxes[part.head.name] if isinstance(part, LayerChain) else _tree(part, boxes)
             for part in module.parts
         ],
     }

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from netc.analysis.chain import Chain
+from netc.analysis.chain import LayerChain
 from netc.analysis.cost import FLOAT_BYTES
-from netc.analysis.profile import Layer, Profile
+from netc.analysis.profile import LayerProfile, NetProfile
 from netc.analysis.receptive import ReceptiveField
-from netc.analysis.structure import Module, own_name, structure
+from netc.analysis.structure import ModuleGroup, own_name, structure
 from netc.ir.types import Shape, show
 from netc.report.figures import UNKNOWN, blob_text, exact, field_text, short, size
 from netc.report.table import Column, Row, Table
@@ -21,7 +21,7 @@ CONVENTION = (
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class SummaryLine:
     """The figures of one layer, or the sums of a module.
 
     Figures are for the whole batch; None where unknown. ``incomplete`` is set where the sums lack
@@ -51,7 +51,7 @@ class Line:
         return self.parameters + self.statistics
 
 
-def lines(profile: Profile, depth: int | None = None) -> list[Line]:
+def lines(profile: NetProfile, depth: int | None = None) -> list[SummaryLine]:
     """The table's lines, modules before what is in them.
 
     Args:
@@ -62,10 +62,10 @@ def lines(profile: Profile, depth: int | None = None) -> list[Line]:
 
 
 def _lines_of(
-    profile: Profile, module: Module, depth: int, limit: int | None, path: str
-) -> Iterator[Line]:
+    profile: NetProfile, module: ModuleGroup, depth: int, limit: int | None, path: str
+) -> Iterator[SummaryLine]:
     for part in module.parts:
-        if isinstance(part, Chain):
+        if isinstance(part, LayerChain):
             for layer in part.layers:
                 yield _layer_line(profile, layer, depth, path)
             continue
@@ -74,31 +74,31 @@ def _lines_of(
             yield from _lines_of(profile, part, depth + 1, limit, part.path)
 
 
-def _layer_line(profile: Profile, layer: Layer, depth: int, path: str) -> Line:
+def _layer_line(profile: NetProfile, layer: LayerProfile, depth: int, path: str) -> SummaryLine:
     cost = layer.cost
     own = own_name(layer.name, path) or "(no name)"
     shapes = tuple(profile.shape(name) for name in layer.outputs)
     if layer.source or cost is None:
         nothing = 0 if layer.source else None
-        return Line(
+        return SummaryLine(
             own, layer.type, depth, shapes, nothing, nothing, nothing, nothing,
             profile.bytes(layer), _field(profile, layer), path=layer.name,
         )  # fmt: skip
-    return Line(
+    return SummaryLine(
         own, layer.type, depth, shapes, cost.parameters, cost.statistics, cost.macs,
         cost.operations, profile.bytes(layer), _field(profile, layer), path=layer.name,
     )  # fmt: skip
 
 
-def _field(profile: Profile, layer: Layer) -> ReceptiveField | None:
+def _field(profile: NetProfile, layer: LayerProfile) -> ReceptiveField | None:
     return next((profile.fields[n] for n in layer.outputs if n in profile.fields), None)
 
 
-def module_line(profile: Profile, module: Module, depth: int = 0) -> Line:
+def module_line(profile: NetProfile, module: ModuleGroup, depth: int = 0) -> SummaryLine:
     """The sums of a module; shapes and field are those of its last layer."""
     inner = [_layer_line(profile, layer, depth, "") for layer in module.layers()]
     last = inner[-1]
-    return Line(
+    return SummaryLine(
         module.name,
         f"{len(inner)} layers",
         depth,
@@ -133,7 +133,7 @@ COLUMNS = (
 )
 
 
-def table(profile: Profile, depth: int | None = None) -> Table:
+def table(profile: NetProfile, depth: int | None = None) -> Table:
     """Exact parameters, three digits of the rest; blobs without their batch axis."""
     rows = [Row(_cells(line), "module" if line.module else "") for line in lines(profile, depth)]
     total = profile.cost.total
@@ -149,7 +149,7 @@ def table(profile: Profile, depth: int | None = None) -> Table:
     return Table(COLUMNS, (*rows, Row(cells, "total")))
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _cells(line: SummaryLine) -> tuple[str, ...]:
     name = "  " * line.depth + line.name
     return (
         name,
@@ -174,7 +174,7 @@ def image_shape(shape: Shape | None) -> str:
 # The totals under it
 
 
-def totals(profile: Profile) -> list[str]:
+def totals(profile: NetProfile) -> list[str]:
     """The totals of the whole net, one sentence per line."""
     cost, batch = profile.cost.total, profile.batch or 1
     forward = profile.blob_bytes
@@ -203,14 +203,14 @@ def _of_batch(text: str, batch: int) -> str:
     return f", {text} for the batch" if batch > 1 else ""
 
 
-def _missing(profile: Profile) -> int:
+def _missing(profile: NetProfile) -> int:
     return sum(not layer.source and layer.cost is None for layer in profile.layers)
 
 
 # As plain values
 
 
-def to_json(profile: Profile, depth: int | None = None) -> dict[str, object]:
+def to_json(profile: NetProfile, depth: int | None = None) -> dict[str, object]:
     """Everything as plain values; figures are of the whole batch."""
     cost = profile.cost.total
     return {
@@ -242,7 +242,7 @@ def _plain(shape: Shape | None) -> list[int] | None:
     return None if shape is None else list(shape)
 
 
-def line_json(line: Line) -> dict[str, object]:
+def line_json(line: SummaryLine) -> dict[str, object]:
     """One line as plain values; a module's has ``layers``, the number it sums over."""
     out: dict[str, object] = {
         "name": line.path,
@@ -282,7 +282,7 @@ CSV_NAMES = (
 ).split()
 
 
-def csv_rows(profile: Profile, depth: int | None = None) -> list[tuple[object, ...]]:
+def csv_rows(profile: NetProfile, depth: int | None = None) -> list[tuple[object, ...]]:
     """A row for each line, numbers exact and of the whole batch; empty where unknown."""
     return [
         (

@@ -69,14 +69,14 @@ def plain(table: Table) -> str:
     return "".join(f"{line.text}\n" for line in laid_out(table, None))
 
 
-class Line(NamedTuple):
+class TableLine(NamedTuple):
     """A line of a table; ``style`` is its row's, or "title" or "rule"."""
 
     text: str
     style: str
 
 
-def laid_out(table: Table, width: int | None) -> list[Line]:
+def laid_out(table: Table, width: int | None) -> list[TableLine]:
     """The table's lines, none of them wider than ``width`` where there is one.
 
     If the table is too wide these measures are taken in this order, and no word or number is ever
@@ -85,20 +85,22 @@ def laid_out(table: Table, width: int | None) -> list[Line]:
     """
     table = _cleaned(table)
     shown = table
-    while width is not None and len(shown.columns) > 1 and _least(shown) > width:
+    while width is not None and len(shown.columns) > 1 and _min_width(shown) > width:
         rows = (Row(row.cells[:-1], row.style) for row in shown.rows)
         shown = Table(shown.columns[:-1], tuple(rows))
     lines = _all_lines(shown, width)
     left_out = [column.title for column in table.columns[len(shown.columns) :]]
     if left_out:
-        lines.append(Line(f"(no room for {', '.join(left_out)}; a pipe or file has all)", "note"))
+        lines.append(
+            TableLine(f"(no room for {', '.join(left_out)}; a pipe or file has all)", "note")
+        )
     return lines
 
 
-def _least(table: Table) -> int:
+def _min_width(table: Table) -> int:
     """The columns that a table takes whose first cells stand on lines of their own."""
     return len(table.columns[0].title) + sum(
-        1 + max(map(_least_of, column)) for column in _columns_of(table)[1:]
+        1 + max(map(_min_cell_width, column)) for column in _columns_of(table)[1:]
     )
 
 
@@ -108,7 +110,7 @@ def _columns_of(table: Table) -> list[list[str]]:
     return [[column.title, *(row[i] for row in told)] for i, column in enumerate(table.columns)]
 
 
-def _least_of(cell: str) -> int:
+def _min_cell_width(cell: str) -> int:
     return max(map(width_of, _items(cell)))
 
 
@@ -122,16 +124,16 @@ def _items(cell: str) -> list[str]:
     return items
 
 
-def _all_lines(table: Table, width: int | None) -> list[Line]:
+def _all_lines(table: Table, width: int | None) -> list[TableLine]:
     widths, gap = _widths(table, width)
-    rule = Line(gap.join("-" * w for w in widths), "rule")
+    rule = TableLine(gap.join("-" * w for w in widths), "rule")
     titles = Row(tuple(column.title for column in table.columns), "title")
     lines = [*_row_lines(titles, table.columns, widths, gap), rule]
     for row in table.rows:
         if row.style == "total":
             lines.append(rule)
         lines += _row_lines(row, table.columns, widths, gap)
-    return [Line(line.text.rstrip(), line.style) for line in lines]
+    return [TableLine(line.text.rstrip(), line.style) for line in lines]
 
 
 def _widths(table: Table, width: int | None) -> tuple[list[int], str]:
@@ -143,7 +145,7 @@ def _widths(table: Table, width: int | None) -> tuple[list[int], str]:
         return [first, *others], gap
     title = len(table.columns[0].title)
     room = width - len(gap) * len(others)
-    least = [max(map(_least_of, column)) for column in columns[1:]]
+    least = [max(map(_min_cell_width, column)) for column in columns[1:]]
     others = _shrunk(others, least, sum(others) + title - room)
     return [max(title, min(first, room - sum(others))), *others], gap
 
@@ -170,14 +172,16 @@ def _shrunk(widths: Sequence[int], least: Sequence[int], excess: int) -> list[in
     return out
 
 
-def _row_lines(row: Row, columns: Sequence[Column], widths: Sequence[int], gap: str) -> list[Line]:
+def _row_lines(
+    row: Row, columns: Sequence[Column], widths: Sequence[int], gap: str
+) -> list[TableLine]:
     first, *rest = row.cells
     if row.style == "note":
-        return [Line(first, "note")]
+        return [TableLine(first, "note")]
     alone = width_of(first) > widths[0]
     cells = [[""] if alone else [first], *(map(_fitted, rest, widths[1:]))]
     height = max(map(len, cells))
-    lines = [Line(first, row.style)] if alone else []
+    lines = [TableLine(first, row.style)] if alone else []
     if alone and not any(rest):
         return lines
     for i in range(height):
@@ -185,7 +189,7 @@ def _row_lines(row: Row, columns: Sequence[Column], widths: Sequence[int], gap: 
             _padded(cell[i] if i < len(cell) else "", w, column.right)
             for cell, column, w in zip(cells, columns, widths, strict=True)
         )
-        lines.append(Line(gap.join(parts), row.style))
+        lines.append(TableLine(gap.join(parts), row.style))
     return lines
 
 

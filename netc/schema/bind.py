@@ -23,7 +23,7 @@ def bind(document: Document, type: MessageType) -> Message:
             conflicting-fields, missing-field; in the order of the text, the first hundred of them.
     """
     collector = Collector()
-    message = _bind(document.fields, type, document.span, _Place(None, type), collector)
+    message = _bind(document.fields, type, document.span, _EnclosingMessages(None, type), collector)
     if all(d.span and d.span.source is document.source for d in collector.diagnostics):
         collector.diagnostics.sort(key=_offset)
     collector.check()
@@ -34,10 +34,10 @@ def _offset(diagnostic: Diagnostic) -> int:
     return diagnostic.span.start if diagnostic.span else 0
 
 
-class _Place(NamedTuple):
+class _EnclosingMessages(NamedTuple):
     """The messages around the one that is bound, for hints."""
 
-    outer: _Place | None
+    outer: _EnclosingMessages | None
     type: MessageType
     field: str = ""
 
@@ -60,7 +60,11 @@ def _rules(type: MessageType) -> _Rules:
 
 
 def _bind(
-    fields: Sequence[Field], type: MessageType, span: Span, place: _Place, collector: Collector
+    fields: Sequence[Field],
+    type: MessageType,
+    span: Span,
+    place: _EnclosingMessages,
+    collector: Collector,
 ) -> Message:
     entries: dict[str, tuple[Entry, ...]] = {}
     several: dict[str, list[Entry]] = {}  # of fields that were written more than once
@@ -92,7 +96,9 @@ def _bind(
     return Message(type, entries, span)
 
 
-def _entries(written: Field, field: FieldType, place: _Place, collector: Collector) -> list[Entry]:
+def _entries(
+    written: Field, field: FieldType, place: _EnclosingMessages, collector: Collector
+) -> list[Entry]:
     """What one ``name: value`` gives; a value with a mistake gives None in its place."""
     value = written.value
     if not isinstance(value, ListValue):
@@ -105,7 +111,11 @@ def _entries(written: Field, field: FieldType, place: _Place, collector: Collect
 
 
 def _entry(
-    value: Scalar | Block, written: Field, field: FieldType, place: _Place, collector: Collector
+    value: Scalar | Block,
+    written: Field,
+    field: FieldType,
+    place: _EnclosingMessages,
+    collector: Collector,
 ) -> Entry:
     if isinstance(value, Scalar):
         if field.kind != "message":
@@ -116,7 +126,7 @@ def _entry(
         collector.add(_not_a_scalar(value, field))
         return Entry(None, value.span, written.span)
     span = _message_span(written.span, value.span)
-    inner = _Place(place, field.message, field.name)
+    inner = _EnclosingMessages(place, field.message, field.name)
     message = _bind(value.fields, field.message, span, inner, collector)
     return Entry(message, span, written.span)
 
@@ -137,7 +147,9 @@ def _message_span(name: Span, block: Span) -> Span:
     return block
 
 
-def _unknown(written: Field, siblings: Sequence[Field] | None, place: _Place) -> Diagnostic:
+def _unknown(
+    written: Field, siblings: Sequence[Field] | None, place: _EnclosingMessages
+) -> Diagnostic:
     """The complaint; with no siblings to look at, one without help."""
     message = f"{place.type.name} has no field `{_clipped(written.name)}`"
     if siblings is None:

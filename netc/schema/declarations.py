@@ -9,7 +9,7 @@ from netc.diagnostics import Source, Span
 Label = Literal["optional", "required", "repeated"]
 
 
-class Word(NamedTuple):
+class ProtoToken(NamedTuple):
     """A name or literal of a .proto file, with its span."""
 
     text: str
@@ -27,8 +27,8 @@ class Constant(NamedTuple):
 class ProtoField(NamedTuple):
     """``label type name = number [default = ..., packed = ...];``."""
 
-    name: Word
-    type: Word
+    name: ProtoToken
+    type: ProtoToken
     number: int
     number_span: Span
     label: Label = "optional"
@@ -40,14 +40,14 @@ class ProtoField(NamedTuple):
 class ProtoEnum(NamedTuple):
     """``enum name { NAME = number; ... }``."""
 
-    name: Word
-    values: tuple[tuple[Word, int], ...]
+    name: ProtoToken
+    values: tuple[tuple[ProtoToken, int], ...]
 
 
 class ProtoMessage(NamedTuple):
     """``message name { ... }``; ``map_entry`` marks the entry message of a ``map<K, V>`` field."""
 
-    name: Word
+    name: ProtoToken
     fields: tuple[ProtoField, ...] = ()
     messages: tuple[ProtoMessage, ...] = ()
     enums: tuple[ProtoEnum, ...] = ()

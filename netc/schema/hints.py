@@ -8,7 +8,7 @@ from netc.diagnostics import did_you_mean
 from netc.schema.message import FieldType, MessageType
 from netc.syntax.ast import Field, Scalar
 
-_MOST = 3  # suggestions shown
+_MAX_SUGGESTIONS = 3  # suggestions shown
 
 
 def unknown_field_help(
@@ -54,7 +54,7 @@ def _renamed(name: str, type: MessageType, siblings: Sequence[Field]) -> tuple[s
         for inner in owner.message.fields
         if inner != name and _folded(inner) == _folded(name)
     ]
-    fitting = _fitting([owner for owner, _ in owners], siblings)[:_MOST]
+    fitting = _fitting([owner for owner, _ in owners], siblings)[:_MAX_SUGGESTIONS]
     return tuple(_put_in(inner, owner) for owner, inner in owners if owner in fitting)
 
 
@@ -87,7 +87,7 @@ def _inside(name: str, type: MessageType, siblings: Sequence[Field]) -> tuple[st
     if not owners:
         return ()
     fitting = _fitting(owners, siblings)
-    return tuple(_put_in(name, f) for f in fitting[:_MOST])
+    return tuple(_put_in(name, f) for f in fitting[:_MAX_SUGGESTIONS])
 
 
 def _put_in(name: str, owner: FieldType) -> str:
@@ -129,7 +129,7 @@ def _beside(name: str, around: Sequence[MessageType]) -> tuple[str, ...]:
     """The field belongs to a message that stands beside this one, as `lr_mult` to `param`."""
     for outer in around:
         owners = [f for f in outer.fields.values() if f.message and name in f.message.fields]
-        if 0 < len(owners) <= _MOST:
+        if 0 < len(owners) <= _MAX_SUGGESTIONS:
             return tuple(f"{_put_in(name, owner)} of the {_thing(outer)}" for owner in owners)
     return ()
 

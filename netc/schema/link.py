@@ -11,8 +11,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netc.diagnostics import Collector, Diagnostic, NetcError, did_you_mean
-from netc.schema.declarations import Constant, ProtoEnum, ProtoField, ProtoFile, ProtoMessage, Word
-from netc.schema.tables import WIRE_KINDS, FieldRow, Tables
+from netc.schema.declarations import (
+    Constant,
+    ProtoEnum,
+    ProtoField,
+    ProtoFile,
+    ProtoMessage,
+    ProtoToken,
+)
+from netc.schema.tables import WIRE_KINDS, FieldRow, SchemaTables
 
 FIRST_FREE = 100_000_000
 """Fields and enum values whose number another one has go to the free numbers from here on."""
@@ -41,7 +48,7 @@ class _Merged:
     maps: list[str] = field(default_factory=list)
 
 
-def link(own: Sequence[ProtoFile], extra: Sequence[ProtoFile] = ()) -> Tables:
+def link(own: Sequence[ProtoFile], extra: Sequence[ProtoFile] = ()) -> SchemaTables:
     """Link netc's own files, the first of them BVLC Caffe's, and the user's to one schema.
 
     Among netc's own files the first one to declare a field wins. A user's file overrides numbers
@@ -158,11 +165,11 @@ def _layers_are(file: ProtoFile, names: set[str]) -> bool:
     return bool(types & names & {"LayerParameter", "LayerConnection"})
 
 
-_NO_WORD = Word("", None)  # type: ignore[arg-type]
+_NO_WORD = ProtoToken("", None)  # type: ignore[arg-type]
 
 
 def _renamed(message: ProtoMessage, renames: dict[str, str], package: str) -> ProtoMessage:
-    def rename(word: Word) -> Word:
+    def rename(word: ProtoToken) -> ProtoToken:
         bare = word.text.removeprefix(".").removeprefix(f"{package}.")
         head, dot, tail = bare.partition(".")
         return word._replace(text=renames[head] + dot + tail) if head in renames else word
@@ -177,7 +184,7 @@ def _renamed(message: ProtoMessage, renames: dict[str, str], package: str) -> Pr
 # --- looking types up ---
 
 
-def _look_up(merged: _Merged) -> Tables:
+def _look_up(merged: _Merged) -> SchemaTables:
     collector = Collector()
     messages: dict[str, list[Any]] = {}
     for name, drafts in merged.messages.items():

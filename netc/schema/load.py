@@ -14,7 +14,7 @@ from netc.cache import content_key, read_entry, write_entry
 from netc.data import schemas_dir
 from netc.diagnostics import Source
 from netc.schema.message import EnumType, FieldType, MessageType
-from netc.schema.tables import WIRE_KINDS, FieldRow, Tables
+from netc.schema.tables import WIRE_KINDS, FieldRow, SchemaTables
 
 CORE = "caffe.proto"
 
@@ -25,7 +25,7 @@ class Schema:
     ``key`` is a hash of the schema's content: two schemas with the same key are equal.
     """
 
-    def __init__(self, tables: Tables, key: str) -> None:
+    def __init__(self, tables: SchemaTables, key: str) -> None:
         self.tables = tables
         self.key = key
 
@@ -46,7 +46,7 @@ class Schema:
         return self.messages[name]
 
 
-def _build(tables: Tables) -> dict[str, MessageType]:
+def _build(tables: SchemaTables) -> dict[str, MessageType]:
     """All message types; one's fields are made when they are first asked for: most never are."""
     enums = {name: _enum_type(name, numbers) for name, numbers in tables["enums"].items()}
     messages: dict[str, MessageType] = {}
@@ -159,7 +159,7 @@ def _own_files() -> list[tuple[str, str]]:
     return [(str(p), p.read_text(encoding="utf-8")) for p in paths]
 
 
-def _to_cache(key: str, tables: Tables) -> None:
+def _to_cache(key: str, tables: SchemaTables) -> None:
     write_entry(f"schema-{key}.json", json.dumps(tables).encode())
 
 
@@ -176,7 +176,7 @@ def _from_cache(key: str) -> Schema | None:
         return None
 
 
-def _makes_sense(tables: Tables) -> bool:
+def _makes_sense(tables: SchemaTables) -> bool:
     """Whether every field could be made of its row, which is only done when it is asked for."""
     rows = (FieldRow(*row) for rows in tables["messages"].values() for row in rows)
     return all(isinstance(name, str) for name in tables["maps"]) and all(
@@ -189,7 +189,7 @@ def _makes_sense(tables: Tables) -> bool:
     )
 
 
-def _from_text(own: Sequence[tuple[str, str]], extra: Sequence[tuple[str, str]]) -> Tables:
+def _from_text(own: Sequence[tuple[str, str]], extra: Sequence[tuple[str, str]]) -> SchemaTables:
     from netc.schema.proto_text import link_texts
 
     return link_texts([Source(*file) for file in own], [Source(*file) for file in extra])

@@ -19,7 +19,7 @@ from netc.schema.declarations import (
     ProtoField,
     ProtoFile,
     ProtoMessage,
-    Word,
+    ProtoToken,
 )
 
 GRAMMAR = Path(__file__).with_name("proto.lark")
@@ -114,7 +114,7 @@ def _integer(text: str) -> int:
     return -value if text.startswith("-") else value
 
 
-class _Number(int):
+class _LocatedInteger(int):
     """An integer literal that knows its place."""
 
     span: Span
@@ -149,8 +149,8 @@ class _Declarations(Transformer[Token, Any]):
     def _span(self, at: Token | Meta) -> Span:
         return Span(self.source, at.start_pos or 0, at.end_pos or 0)
 
-    def _word(self, token: Token) -> Word:
-        return Word(str(token), self._span(token))
+    def _word(self, token: Token) -> ProtoToken:
+        return ProtoToken(str(token), self._span(token))
 
     def start(self, meta: Meta, children: list[Any]) -> ProtoFile:
         packages = [c[1] for c in children if isinstance(c, tuple) and c[0] == "package"]
@@ -208,23 +208,23 @@ class _Declarations(Transformer[Token, Any]):
     def map_field(self, meta: Meta, children: list[Any]) -> _Map:
         key, value, name, number = children[:4]
         camel = "".join(part.capitalize() for part in str(name).split("_"))
-        word = Word(f"{camel}Entry", self._span(name))
+        word = ProtoToken(f"{camel}Entry", self._span(name))
         field = self._field([name, name, number], "repeated")
         entry = ProtoMessage(
             word,
             (
-                ProtoField(Word("key", word.span), self._word(key), 1, number.span),
-                ProtoField(Word("value", word.span), self._word(value), 2, number.span),
+                ProtoField(ProtoToken("key", word.span), self._word(key), 1, number.span),
+                ProtoField(ProtoToken("value", word.span), self._word(value), 2, number.span),
             ),
             map_entry=True,
         )
         return _Map((field._replace(type=word), entry))
 
     def enum(self, meta: Meta, children: list[Any]) -> ProtoEnum:
-        values = [c for c in children if isinstance(c, tuple) and isinstance(c[0], Word)]
+        values = [c for c in children if isinstance(c, tuple) and isinstance(c[0], ProtoToken)]
         return ProtoEnum(self._word(children[0]), tuple(values))
 
-    def enum_value(self, meta: Meta, children: list[Any]) -> tuple[Word, int]:
+    def enum_value(self, meta: Meta, children: list[Any]) -> tuple[ProtoToken, int]:
         return self._word(children[0]), int(children[1])
 
     def label(self, meta: Meta, children: list[Token]) -> _Label:
@@ -257,8 +257,8 @@ class _Declarations(Transformer[Token, Any]):
     def text(self, meta: Meta, children: list[Token]) -> Constant:
         return Constant("string", b"".join(map(_unescape, children)), self._span(meta))
 
-    def integer(self, meta: Meta, children: list[Token]) -> _Number:
-        number = _Number(_integer(children[0]))
+    def integer(self, meta: Meta, children: list[Token]) -> _LocatedInteger:
+        number = _LocatedInteger(_integer(children[0]))
         number.span = self._span(children[0])
         return number
 
@@ -299,8 +299,8 @@ def _check_enum(enum: ProtoEnum, collector: Collector) -> None:
             collector.add(Diagnostic("proto-number", message, word.span))
 
 
-def _check_once(words: Iterable[Word], owner: str, collector: Collector) -> None:
-    seen: dict[str, Word] = {}
+def _check_once(words: Iterable[ProtoToken], owner: str, collector: Collector) -> None:
+    seen: dict[str, ProtoToken] = {}
     for word in words:
         first = seen.setdefault(word.text, word)
         if first is not word:

@@ -9,10 +9,10 @@ from netc.diagnostics import Collector, Source
 from netc.schema.declarations import ProtoFile
 from netc.schema.link import link
 from netc.schema.proto_file import parse_proto
-from netc.schema.tables import Tables
+from netc.schema.tables import SchemaTables
 
 
-def link_texts(own: Sequence[Source], extra: Sequence[Source]) -> Tables:
+def link_texts(own: Sequence[Source], extra: Sequence[Source]) -> SchemaTables:
     """Parse and link .proto texts; see :func:`netc.schema.link.link`.
 
     Raises:

@@ -32,7 +32,7 @@ class FieldRow(NamedTuple):
     block: str | None = None
 
 
-class Tables(TypedDict):
+class SchemaTables(TypedDict):
     """A linked schema as plain values."""
 
     messages: dict[str, list[Any]]

@@ -6,10 +6,10 @@ from netc.analysis.cost import FLOAT_BYTES, caffe_data_bytes
 from netc.compiled import CompiledNet
 from netc.ir.types import count
 from netc.passes.recompute import PASS
-from netc.solver.opening import Run
+from netc.solver.opening import SolverRun
 
 
-def run_report(run: Run) -> dict[str, object]:
+def run_report(run: SolverRun) -> dict[str, object]:
     """Bytes of parameters, history and gradient sums over passes, and each program's report.
 
     ``caffe_bytes`` is what Caffe would allocate: data and diff of every top and parameter, and the

@@ -22,13 +22,13 @@ from netc.lower.rules import filter_layers, merged_state
 from netc.lower.splits import Split, splits
 from netc.ops.catalog import CATALOG
 from netc.schema.message import Message
-from netc.solver.events import Line
+from netc.solver.events import LogLine
 from netc.solver.programs import TrainNet
 from netc.solver.read import NetChoice
 from netc.train.observe import Observation
 
 
-class Blob(NamedTuple):
+class LoggedBlob(NamedTuple):
     """A blob's name in Caffe's log at a layer, and the graph's value that it is."""
 
     name: str
@@ -36,32 +36,32 @@ class Blob(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layer:
+class LoggedLayer:
     """A layer as Caffe has it; a Split where ``node`` is None and it has bottoms."""
 
     name: str
-    tops: tuple[Blob, ...]
-    bottoms: tuple[Blob, ...] = ()
+    tops: tuple[LoggedBlob, ...]
+    bottoms: tuple[LoggedBlob, ...] = ()
     node: Node | None = None
     params: tuple[str, ...] = ()
 
 
-def layers_of(choice: NetChoice, graph: Graph) -> tuple[Layer, ...]:
+def layers_of(choice: NetChoice, graph: Graph) -> tuple[LoggedLayer, ...]:
     """The layers of a net in its NetState, in Caffe's order with Splits, and their values."""
     state = merged_state(choice.message, choice.state)
     messages = filter_layers(choice.message, state, Collector())
     nodes = {node.name: node for node in graph.nodes}
-    reading = _Reading({(split.layer, split.top): split for split in splits(messages)})
-    found: list[Layer] = []
+    reading = _BottomSplits({(split.layer, split.top): split for split in splits(messages)})
+    found: list[LoggedLayer] = []
     for layer in messages:
         node = nodes.get(layer.get("name"))
         tops = [
-            Blob(blob, node.outputs[i] if node else graph.input_blobs.get(blob, blob))
+            LoggedBlob(blob, node.outputs[i] if node else graph.input_blobs.get(blob, blob))
             for i, blob in enumerate(layer.get("top"))
         ]
         bottoms = tuple(map(reading.bottom, layer.get("bottom")))
         names = tuple(_shown(layer, i) for i in range(len(node.parameters) if node else 0))
-        found.append(Layer(layer.get("name"), tuple(tops), bottoms, node, names))
+        found.append(LoggedLayer(layer.get("name"), tuple(tops), bottoms, node, names))
         found += reading.made(layer.get("name"), tops)
     return tuple(found)
 
@@ -73,47 +73,49 @@ def _shown(layer: Message, index: int) -> str:
 
 
 @dataclass
-class _Reading:
+class _BottomSplits:
     """Which Split each reader of a blob gets its bottom from."""
 
     known: Mapping[tuple[str, int], Split]  # by the layer whose blob it copies, and which top
-    latest: dict[str, Blob] = field(default_factory=dict)
+    latest: dict[str, LoggedBlob] = field(default_factory=dict)
     splits: dict[str, Split] = field(default_factory=dict)
     given: Counter[str] = field(default_factory=Counter)
 
-    def bottom(self, blob: str) -> Blob:
+    def bottom(self, blob: str) -> LoggedBlob:
         value = self.latest[blob].value if blob in self.latest else blob
         split = self.splits.get(blob)
         if split is None:
-            return Blob(blob, value)
+            return LoggedBlob(blob, value)
         number = split.first_reader + self.given[split.name]
         self.given[split.name] += 1
-        return Blob(f"{split.name}_{number}", value)
+        return LoggedBlob(f"{split.name}_{number}", value)
 
-    def made(self, layer: str, tops: Sequence[Blob]) -> Iterator[Layer]:
+    def made(self, layer: str, tops: Sequence[LoggedBlob]) -> Iterator[LoggedLayer]:
         for index, top in enumerate(tops):
             self.latest[top.name] = top
             self.splits.pop(top.name, None)
             split = self.known.get((layer, index))
             if split is not None:
                 self.splits[top.name] = split
-                copies = tuple(Blob(f"{split.name}_{i}", top.value) for i in range(split.copies))
-                yield Layer(split.name, copies, (top,))
+                copies = tuple(
+                    LoggedBlob(f"{split.name}_{i}", top.value) for i in range(split.copies)
+                )
+                yield LoggedLayer(split.name, copies, (top,))
 
 
 def forward_lines(
-    layers: Sequence[Layer], values: Mapping[str, Array], params: LayerArrays
-) -> Iterator[Line]:
+    layers: Sequence[LoggedLayer], values: Mapping[str, Array], params: LayerArrays
+) -> Iterator[LogLine]:
     """A log line for each top and each parameter (ForwardDebugInfo)."""
     for layer in layers:
         for blob in layer.tops:
             if blob.value in values:
                 mean = _mean(values[blob.value])
                 text = f"Layer {layer.name}, top blob {blob.name} data: {mean:g}"
-                yield Line("I", "net.cpp:593", f"    [Forward] {text}")
+                yield LogLine("I", "net.cpp:593", f"    [Forward] {text}")
         for name, array in zip(layer.params, params.get(layer.name, ()), strict=False):
             text = f"Layer {layer.name}, param blob {name} data: {_mean(array):g}"
-            yield Line("I", "net.cpp:605", f"    [Forward] {text}")
+            yield LogLine("I", "net.cpp:605", f"    [Forward] {text}")
 
 
 @dataclass
@@ -123,11 +125,11 @@ class Backward:
     Parameters' gradients are summed over the passes of an iteration, as in Caffe.
     """
 
-    layers: Sequence[Layer]
+    layers: Sequence[LoggedLayer]
     graph: Graph
     sums: dict[str, Array] = field(default_factory=dict)
 
-    def lines(self, seen: Observation, params: Mapping[str, Array]) -> Iterator[Line]:
+    def lines(self, seen: Observation, params: Mapping[str, Array]) -> Iterator[LogLine]:
         """The lines of one pass.
 
         Args:
@@ -137,13 +139,13 @@ class Backward:
         for layer in reversed(self.layers):
             for name, array in self._bottoms(layer, seen):
                 text = f"Layer {layer.name}, bottom blob {name} diff: {_mean(array):g}"
-                yield Line("I", "net.cpp:621", f"    [Backward] {text}")
+                yield LogLine("I", "net.cpp:621", f"    [Backward] {text}")
             for index, array in self._params(layer, seen):
                 text = f"Layer {layer.name}, param blob {index} diff: {_mean(array):g}"
-                yield Line("I", "net.cpp:632", f"    [Backward] {text}")
+                yield LogLine("I", "net.cpp:632", f"    [Backward] {text}")
         yield self._totals(params)
 
-    def _bottoms(self, layer: Layer, seen: Observation) -> Iterator[tuple[str, Array]]:
+    def _bottoms(self, layer: LoggedLayer, seen: Observation) -> Iterator[tuple[str, Array]]:
         for index, blob in enumerate(layer.bottoms):
             if layer.node is None:
                 found = seen.totals.get(blob.value)
@@ -152,7 +154,7 @@ class Backward:
             if found is not None:
                 yield blob.name, found
 
-    def _params(self, layer: Layer, seen: Observation) -> Iterator[tuple[int, Array]]:
+    def _params(self, layer: LoggedLayer, seen: Observation) -> Iterator[tuple[int, Array]]:
         for index, name in enumerate(layer.node.parameters if layer.node else ()):
             owner = self.graph.parameters[name].owner or name
             made = seen.learned.get((layer.name, index))
@@ -170,7 +172,7 @@ class Backward:
         passes = any(layer == node.name for layer, _ in seen.passed)
         return passes and not held and index in CATALOG[node.op].moving(node.params)
 
-    def _totals(self, params: Mapping[str, Array]) -> Line:
+    def _totals(self, params: Mapping[str, Array]) -> LogLine:
         """Of all parameters, and of their gradients; an error by its severity in Caffe."""
         data, diff = list(params.values()), list(self.sums.values())
         ones = [sum(float(np.abs(a).sum(dtype=np.float64)) for a in of) for of in (data, diff)]
@@ -182,7 +184,7 @@ class Backward:
             f"All net params (data, diff): L1 norm = ({ones[0]:g}, {ones[1]:g}); "
             f"L2 norm = ({twos[0]:g}, {twos[1]:g})"
         )
-        return Line("E", "net.cpp:721", f"    [Backward] {text}")
+        return LogLine("E", "net.cpp:721", f"    [Backward] {text}")
 
 
 def _mean(array: Array) -> float:
@@ -202,7 +204,7 @@ class Debugging:
         self._layers = layers_of(choice, train.graph)
         self._backward = Backward(self._layers, train.graph)
 
-    def passed(self, feeds: Mapping[str, Any], drawn: int, number: int) -> tuple[Line, ...]:
+    def passed(self, feeds: Mapping[str, Any], drawn: int, number: int) -> tuple[LogLine, ...]:
         """The lines of pass ``number`` of an iteration, before its update.
 
         ``drawn`` is the pass's number among all, which random layers depend on.
@@ -214,15 +216,18 @@ class Debugging:
         forward = forward_lines(self._layers, seen.values, train.params)
         return (*forward, *self._backward.lines(seen, params))
 
-    def forward(self, feeds: Mapping[str, Any], drawn: int) -> tuple[Line, ...]:
+    def forward(self, feeds: Mapping[str, Any], drawn: int) -> tuple[LogLine, ...]:
         """The lines of a forward pass only."""
         seen = self._train.observe(feeds, drawn)
         return tuple(forward_lines(self._layers, seen.values, self._train.params))
 
 
 def tested_lines(
-    layers: Sequence[Layer], net: CompiledNet, feeds: Mapping[str, Any], made: Mapping[str, Array]
-) -> tuple[Line, ...]:
+    layers: Sequence[LoggedLayer],
+    net: CompiledNet,
+    feeds: Mapping[str, Any],
+    made: Mapping[str, Array],
+) -> tuple[LogLine, ...]:
     """The lines of a TEST net's pass, from its inputs ``feeds`` and all its blobs ``made``."""
     params = LayerArrays(net.graph, net.variables)
     fed = {v: np.asarray(feeds[b]) for b, v in net.graph.input_blobs.items() if b in feeds}

@@ -13,7 +13,7 @@ from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.ops.ranks import Ranks, enter, room
 from netc.ranks.shared import SharedSums
 from netc.solver.read import NetChoice
-from netc.sources.share import Share, divided
+from netc.sources.share import RankShare, divided
 from netc.train.distribute import Distribution
 
 BatchRule = Literal["per-rank", "total"]
@@ -48,9 +48,9 @@ class Distributed:
         return self.rank == 0
 
     @property
-    def share(self) -> Share:
+    def share(self) -> RankShare:
         """Which of the run's batches this rank takes."""
-        return Share(self.rank, self.size)
+        return RankShare(self.rank, self.size)
 
     @property
     def divides(self) -> bool:

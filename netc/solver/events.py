@@ -123,7 +123,7 @@ class Finished:
     early: bool
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """A line of a log: its severity, its place in Caffe's source ("file:line"), and its text."""
 
     severity: str
@@ -136,7 +136,7 @@ class Debug:
     """The lines of `debug_info` for one pass (net.cpp, ForwardDebugInfo, BackwardDebugInfo ...)."""
 
     iteration: int
-    lines: tuple[Line, ...]
+    lines: tuple[LogLine, ...]
 
 
 Event = (

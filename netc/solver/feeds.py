@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.diagnostics import Diagnostic, NetcError
-from netc.sources.share import WHOLE, Share
+from netc.sources.share import WHOLE, RankShare
 
 Batch = Mapping[str, Any]
 Source = Batch | Sequence[Batch] | Iterable[Batch] | Callable[..., Batch] | None
@@ -33,7 +33,7 @@ class Feeds:
     """
 
     def __init__(
-        self, source: Source, name: str, share: Share = WHOLE, *, divide: bool = False
+        self, source: Source, name: str, share: RankShare = WHOLE, *, divide: bool = False
     ) -> None:
         self.source, self.name = source, name
         self._share, self._divide = share, divide

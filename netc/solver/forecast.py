@@ -9,7 +9,7 @@ from netc.frontend import Built, build
 from netc.ir.types import Shape
 from netc.report.training import TrainingMemory, training_memory
 from netc.solver.nets import net_feeds
-from netc.solver.read import NetChoice, Reading, Text, read_solver, train_choice
+from netc.solver.read import NetChoice, SolverReadOptions, Text, read_solver, train_choice
 from netc.solver.settings import Settings, read_settings, updating
 
 
@@ -30,7 +30,7 @@ class Forecast(NamedTuple):
         return training_memory(self.built.graph, how, split=self.settings.needs_loss)
 
 
-def forecast(text: Text, reading: Reading, inputs: Mapping[str, Shape]) -> Forecast:
+def forecast(text: Text, reading: SolverReadOptions, inputs: Mapping[str, Shape]) -> Forecast:
     """Read a solver and infer its TRAIN net for the first batch.
 
     Args:

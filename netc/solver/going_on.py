@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netc.solver.opening import Run
+from netc.solver.opening import SolverRun
 from netc.solver.rates import RateState
 from netc.solver.resume import Restored
 from netc.solver.smoothing import Smoothing
@@ -10,7 +10,7 @@ from netc.sources.catalog import NetSources
 
 
 def gathered(
-    run: Run, iteration: int, rates: RateState, smoothing: Smoothing, ranks: int
+    run: SolverRun, iteration: int, rates: RateState, smoothing: Smoothing, ranks: int
 ) -> Restored:
     """A run's state without the weights, for a snapshot.
 
@@ -33,7 +33,7 @@ def gathered(
     )
 
 
-def put_back(run: Run, found: Restored, iter_size: int, ranks: int) -> None:
+def put_back(run: SolverRun, found: Restored, iter_size: int, ranks: int) -> None:
     """Restore history, positions in the data, and recurrent layers' states from a snapshot."""
     for place, array in zip(run.train.history, found.history, strict=True):
         place[...] = array.reshape(place.shape)
@@ -48,7 +48,7 @@ def put_back(run: Run, found: Restored, iter_size: int, ranks: int) -> None:
             variable.write(found.states[name])
 
 
-def _passes_so_far(run: Run, found: Restored, iter_size: int, ranks: int) -> int:
+def _passes_so_far(run: SolverRun, found: Restored, iter_size: int, ranks: int) -> int:
     """How many batches of its own a restored run has taken.
 
     Nothing tells with a state of Caffe. Its data layers begin anew when it resumes, and so do those

@@ -19,7 +19,7 @@ import numpy as np
 from netc.ir.graph import Array
 from netc.printable import printable
 from netc.solver import events
-from netc.sources.paths import Found
+from netc.sources.paths import ResolvedPath
 
 Clock = Callable[[], float]
 
@@ -131,7 +131,7 @@ class CaffeLog:
             yield "solver.cpp:332", "Optimization Done."
 
 
-def log_found(log: CaffeLog, found: Sequence[Found]) -> None:
+def log_found(log: CaffeLog, found: Sequence[ResolvedPath]) -> None:
     """Write a line for each file that the texts name: Caffe would have looked in one place only."""
     for one in dict.fromkeys(found):
         log.line("io.cpp:1", str(one))

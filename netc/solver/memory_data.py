@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from netc.diagnostics import Collector, Diagnostic, NetcError
-from netc.lower.rules import State, filter_layers, merged_state
+from netc.lower.rules import NetState, filter_layers, merged_state
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.schema.message import Message
 from netc.solver.feeds import Batch
 
 
-def memory_layers(net: Message, state: State) -> tuple[Message, ...]:
+def memory_layers(net: Message, state: NetState) -> tuple[Message, ...]:
     """The MemoryData layers of a net in a NetState."""
     layers = filter_layers(net, merged_state(net, state), Collector())
     return tuple(layer for layer in layers if has_role(layer.get("type"), Role.MEMORY))

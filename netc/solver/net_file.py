@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.lower.set_up import set_up
 from netc.schema.message import Entry, Message
 from netc.weights.definitions import current_definitions
@@ -18,7 +18,7 @@ from netc.weights.model import LayerWeights, Weights
 def save_net(
     path: str | os.PathLike[str],
     net: Message,
-    state: State,
+    state: NetState,
     params: Mapping[str, Sequence[Array]],
     *,
     diffs: Mapping[str, Sequence[Array]] | None = None,

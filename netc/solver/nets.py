@@ -23,7 +23,7 @@ from netc.solver.feeds import Feeds, Source
 from netc.solver.memory_data import MemoryArrays, memory_layers, not_given
 from netc.solver.read import NetChoice
 from netc.sources.catalog import open_sources
-from netc.sources.share import WHOLE, Share
+from netc.sources.share import WHOLE, RankShare
 from netc.weights.match import assign
 
 
@@ -34,7 +34,7 @@ def net_feeds(
     name: str,
     *,
     skip_broken: bool = False,
-    share: Share = WHOLE,
+    share: RankShare = WHOLE,
     divide: bool = False,
     needs_arrays: bool = True,
 ) -> Feeds:
@@ -80,7 +80,7 @@ class Shown(NamedTuple):
         return {name: made[value] for name, value in self.values.items()}
 
 
-class Opened(NamedTuple):
+class OpenedNet(NamedTuple):
     """A net's graph with arrays, and the warnings and notes about it."""
 
     graph: Graph
@@ -90,7 +90,7 @@ class Opened(NamedTuple):
 
 def open_net(
     choice: NetChoice, first: Mapping[str, Any], weights: Sequence[Weights], seed: int
-) -> Opened:
+) -> OpenedNet:
     """The graph of a net with arrays.
 
     Args:
@@ -116,7 +116,7 @@ def open_net(
     verify(graph, "loaded", CATALOG)
     _check_losses(graph)
     graph = with_files(graph, choice.folder, outside=True)  # as data layers read theirs
-    return Opened(graph, _shown(graph, built.layers), tuple(told))
+    return OpenedNet(graph, _shown(graph, built.layers), tuple(told))
 
 
 def _shown(graph: Graph, layers: Sequence[Message]) -> Shown:

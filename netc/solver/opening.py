@@ -11,14 +11,14 @@ from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic
 from netc.driver import Weights
 from netc.ir.graph import Graph
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.passes.recompute import blobs_within
 from netc.passes.state import carry_state
 from netc.solver.distributed import ALONE, Distributed
 from netc.solver.feeds import Feeds, Source
 from netc.solver.freezing import frozen_parameters, nothing_learns
 from netc.solver.nets import (
-    Opened,
+    OpenedNet,
     Shown,
     ignored_layers,
     net_feeds,
@@ -28,7 +28,7 @@ from netc.solver.nets import (
 from netc.solver.noise import Noise
 from netc.solver.programs import TrainNet
 from netc.solver.ranges import doubtful
-from netc.solver.read import NetChoice, Reading, SolverText, test_choices, train_choice
+from netc.solver.read import NetChoice, SolverReadOptions, SolverText, test_choices, train_choice
 from netc.solver.settings import Settings, updating
 from netc.solver.sharing import shared_update
 from netc.solver.weights import solver_weights
@@ -39,8 +39,8 @@ from netc.train.step import StepGraphs, step_graphs, variable_bytes
 class Given(NamedTuple):
     """The arguments of :class:`netc.solver.solver.Solver` besides the solver's text."""
 
-    reading: Reading
-    state: State | None
+    reading: SolverReadOptions
+    state: NetState | None
     weights: Weights | Sequence[Weights]
     feeds: Source
     test_feeds: Sequence[Source]
@@ -69,7 +69,7 @@ class TestNet(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Run:
+class SolverRun:
     """The nets of a run, and the warnings and notes about them."""
 
     choice: NetChoice
@@ -86,7 +86,7 @@ class Run:
         return tuple(sorted({message for messages in found for message in messages}))
 
 
-def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
+def open_run(text: SolverText, settings: Settings, given: Given) -> SolverRun:
     """Open the nets that a solver's text names.
 
     Raises:
@@ -108,7 +108,7 @@ def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
     opened = open_net(choice, feeds.peek(), files, given.seed)
     frozen = frozen_parameters(opened.graph, given.freeze)
     train = _train_net(choice, opened, settings, given, frozen)
-    run = Run(written, train, feeds, [], [*opened.diagnostics])
+    run = SolverRun(written, train, feeds, [], [*opened.diagnostics])
     run.diagnostics.extend(doubtful(text.message))
     run.diagnostics.extend(nothing_learns(opened.graph, frozen))
     run_of.same_everywhere(train.variables)
@@ -120,7 +120,7 @@ def open_run(text: SolverText, settings: Settings, given: Given) -> Run:
 
 
 def _train_net(
-    choice: NetChoice, opened: Opened, settings: Settings, given: Given, frozen: Sequence[str]
+    choice: NetChoice, opened: OpenedNet, settings: Settings, given: Given, frozen: Sequence[str]
 ) -> TrainNet:
     graph = opened.graph
     force = choice.message.get("force_backward")
@@ -148,7 +148,7 @@ def _train_net(
 
 
 def _test_net(
-    run: Run,
+    run: SolverRun,
     choice: NetChoice,
     source: Source,
     number: int,

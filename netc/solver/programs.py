@@ -21,7 +21,7 @@ from netc.ir.types import Shape
 from netc.layer_arrays import LayerArrays
 from netc.ops.random import generator_key
 from netc.ops.ranks import Summing
-from netc.ops.update_rules import Rule, step
+from netc.ops.update_rules import UpdateRule, step
 from netc.recent import LeastRecentlyUsed
 from netc.solver.nets import Shown
 from netc.solver.noise import Noise
@@ -33,10 +33,10 @@ from netc.weights.match import assign
 
 _SHAPES = 4  # further batch shapes whose programs are kept, least recently used first out
 
-SGD = Rule()
+SGD = UpdateRule()
 
 
-class Pass(NamedTuple):
+class PassResult(NamedTuple):
     """The result of a pass: the net's outputs and the weighted sum of its losses.
 
     ``norm`` and ``scale`` are the gradients' L2 norm and the factor of clipping; None where nothing
@@ -78,7 +78,7 @@ class TrainNet:
         seed: int = 0,
         group: Summing | None = None,
         remake: Callable[[Graph], StepGraphs] | None = None,
-        rule: Rule = SGD,
+        rule: UpdateRule = SGD,
     ) -> None:
         self._group, self._remake, self._own_graph = group, remake, graph
         self.shown = shown
@@ -221,7 +221,7 @@ class TrainNet:
 
     def iterate(
         self, feeds: Mapping[str, object], rate: np.float32, iteration: int, drawn: int
-    ) -> Pass:
+    ) -> PassResult:
         """Run a whole iteration of one pass: forward, backward and update.
 
         ``rate`` is the learning rate, ``drawn`` the pass's number among those of all ranks, which
@@ -232,7 +232,7 @@ class TrainNet:
         self._coast(iteration)
         return made
 
-    def accumulate(self, feeds: Mapping[str, object], number: int, drawn: int) -> Pass:
+    def accumulate(self, feeds: Mapping[str, object], number: int, drawn: int) -> PassResult:
         """Run pass ``number`` of an iteration; its gradients are stored, or added to earlier ones.
 
         ``drawn`` is the number of passes before it, for layers that draw random numbers.
@@ -241,7 +241,7 @@ class TrainNet:
         program = own._first if number == 0 or own._further is None else own._further
         return self._pass(program, feeds, drawn)
 
-    def update(self, rate: np.float32, iteration: int) -> Pass:
+    def update(self, rate: np.float32, iteration: int) -> PassResult:
         """Update the parameters by the gradients that :meth:`accumulate` summed."""
         assert self._last is not None
         made = self._pass(self._last, self._scalars(self._last, rate, iteration))
@@ -261,7 +261,7 @@ class TrainNet:
         moving = (n for n in self._coasting if self._untouched[history_name(n, 0)].any())
         self._coasting = list(moving)
 
-    def forward(self, feeds: Mapping[str, object], drawn: int = 0) -> Pass:
+    def forward(self, feeds: Mapping[str, object], drawn: int = 0) -> PassResult:
         """Run a forward pass only; running statistics of BatchNorm are updated all the same."""
         return self._pass(self._for(feeds)._forward, feeds, drawn)
 
@@ -291,14 +291,16 @@ class TrainNet:
         given = {RATE: np.float32(rate), ITERATION: np.float32(iteration)}
         return {name: number for name, number in given.items() if name in program.inputs}
 
-    def _pass(self, program: CompiledNet, feeds: Mapping[str, object], drawn: int = 0) -> Pass:
+    def _pass(
+        self, program: CompiledNet, feeds: Mapping[str, object], drawn: int = 0
+    ) -> PassResult:
         keyed = {KEY: generator_key(self._seed, drawn)} if KEY in program.inputs else {}
         noisy = feeds if program is self._last else self._noise.filled(feeds, drawn)
         made = program({**noisy, **keyed})
         norm, scale = (made.pop(name, None) for name in (NORM, SCALE))
         loss = total_loss(made, self.shown.totals)
         shown = {} if program is self._last else self.shown.of(made)
-        return Pass(shown, loss, _number(norm), _number(scale))
+        return PassResult(shown, loss, _number(norm), _number(scale))
 
 
 def _shape(given: Any, own: Shape) -> Shape:

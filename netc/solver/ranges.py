@@ -10,7 +10,7 @@ from netc.diagnostics import Diagnostic
 from netc.schema.message import Message
 
 # Caffe takes iter_size 0 and test_iter 0, makes no pass and prints 0/0.
-_LEAST: Mapping[str, int] = MappingProxyType(
+_MINIMUM: Mapping[str, int] = MappingProxyType(
     {"iter_size": 1, "display": 0, "max_iter": 0, "test_interval": 0, "snapshot": 0, "test_iter": 1}
 )
 
@@ -19,7 +19,7 @@ def out_of_range(solver: Message) -> Iterator[Diagnostic]:
     """Errors for numbers with which no solver can train: below their minimum, NaN or infinite."""
     for name in solver.entries:
         for index, number in enumerate(_numbers(solver, name)):
-            least = _LEAST.get(name)
+            least = _MINIMUM.get(name)
             if not math.isfinite(number):
                 yield _fault(solver, name, index, f"`{name}` is {number}, and must be finite")
             elif least is not None and number < least:

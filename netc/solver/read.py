@@ -11,7 +11,7 @@ from netc import arguments
 from netc.diagnostics import Source
 from netc.frontend import Schemas, read_net
 from netc.language.read import read_document
-from netc.lower.rules import State, solver_state
+from netc.lower.rules import NetState, solver_state
 from netc.migrate.generations import bind_net
 from netc.migrate.solver import upgrade_solver
 from netc.schema.guess import check_kind
@@ -44,12 +44,12 @@ class NetChoice(NamedTuple):
     """
 
     message: Message
-    state: State
+    state: NetState
     path: Path | None
     folder: Path | None
 
 
-class Reading(NamedTuple):
+class SolverReadOptions(NamedTuple):
     """How texts are read: values of placeholders, further schemas, overridden solver fields."""
 
     define: Mapping[str, str] | None = None
@@ -57,7 +57,7 @@ class Reading(NamedTuple):
     fields: Mapping[str, str] | None = None
 
 
-def read_solver(text: Text, reading: Reading) -> SolverText:
+def read_solver(text: Text, reading: SolverReadOptions) -> SolverText:
     """Read a solver from a path, a text or a Source.
 
     Raises:
@@ -84,7 +84,9 @@ def _is_text(given: str) -> bool:
     return several or (":" in given and not Path(given).exists() and '"' in given)
 
 
-def train_choice(solver: SolverText, reading: Reading, state: State | None = None) -> NetChoice:
+def train_choice(
+    solver: SolverText, reading: SolverReadOptions, state: NetState | None = None
+) -> NetChoice:
     """The TRAIN net (solver.cpp:78-114).
 
     Args:
@@ -110,11 +112,11 @@ def train_choice(solver: SolverText, reading: Reading, state: State | None = Non
     choice = _choice(solver, given[0], 0, reading, "the train net")
     own = solver_state("TRAIN", choice.message.get("state"), message.get("train_state"))
     if state is not None:
-        own = State(own.phase, state.level, (*own.stages, *state.stages))
+        own = NetState(own.phase, state.level, (*own.stages, *state.stages))
     return choice._replace(state=own)
 
 
-def test_choices(solver: SolverText, reading: Reading) -> tuple[NetChoice, ...]:
+def test_choices(solver: SolverText, reading: SolverReadOptions) -> tuple[NetChoice, ...]:
     """The TEST nets in Caffe's order (solver.cpp:120-196).
 
     First those of `test_net_param`, then of `test_net`, then the train net's own text in phase
@@ -168,9 +170,11 @@ def _count(number: int, what: str) -> str:
     return f"there is 1 {what}" if number == 1 else f"there are {number} {what}s"
 
 
-def _choice(solver: SolverText, field: str, index: int, reading: Reading, what: str) -> NetChoice:
+def _choice(
+    solver: SolverText, field: str, index: int, reading: SolverReadOptions, what: str
+) -> NetChoice:
     """A net that a solver names, in a state that is still to be found."""
-    state = State()
+    state = NetState()
     value = solver.message.entries[field][index].value
     if isinstance(value, Message):
         return NetChoice(value, state, None, solver.path.parent if solver.path else None)

@@ -1,6 +1,6 @@
 """Reads runs back as rows: from netc's CSV and JSON, and from Caffe's logs.
 
-The rows are those of :class:`netc.solver.rows.Rows`. A log may be of any Caffe: what is read are
+The rows are those of :class:`netc.solver.rows.EventRows`. A log may be of any Caffe: read are only
 the lines "Iteration N ... loss = x", "Iteration N, lr = x", "Iteration N, Testing net (#k)" and
 "... net output #i: name = x", and what `netc train` prints, which has no times. Unlike
 parse_log.py, a row has the rate of its own iteration.

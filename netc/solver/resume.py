@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from netc.boundary import strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.schema.message import Message
 from netc.solver.net_file import save_net
 from netc.solver.rates import RateState
@@ -56,7 +56,7 @@ class Restored(NamedTuple):
 def write_snapshot(
     files: SnapshotFiles,
     net: Message,
-    state: State,
+    state: NetState,
     run: Restored,
     params: Mapping[str, Sequence[Array]],
     *,

@@ -19,7 +19,7 @@ Value = float | int | str
 
 
 @dataclass
-class Rows:
+class EventRows:
     """Gathers a run's events; a listener of a solver.
 
     A row has ``net`` ("train", "test 0" ...), ``iteration``, ``seconds`` since the first event,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
-from netc.ops.update_rules import SOLVER_TYPES, LocalRate, Rule
+from netc.ops.update_rules import SOLVER_TYPES, LocalRate, UpdateRule
 from netc.schema.message import Message
 from netc.solver.average_precision import VERSIONS
 from netc.solver.ranges import out_of_range
@@ -55,7 +55,7 @@ class Settings:
     says how tests of detections are scored; None where tests are means of outputs.
     """
 
-    rule: Rule
+    rule: UpdateRule
     policy: Policy
     weight_decay: float = 0.0
     regularization: str = "L2"
@@ -117,7 +117,7 @@ def read_settings(solver: Message) -> Settings:
         *_unknown_regularization(solver),
         *_unknown_evaluation(solver),
     ]
-    rule, policy = Rule(), None
+    rule, policy = UpdateRule(), None
     try:
         rule = _read_rule(solver)
     except NetcError as error:
@@ -131,7 +131,7 @@ def read_settings(solver: Message) -> Settings:
     return _settings(solver, rule, policy)
 
 
-def _settings(solver: Message, rule: Rule, policy: Policy) -> Settings:
+def _settings(solver: Message, rule: UpdateRule, policy: Policy) -> Settings:
     get = solver.get
     seed = get("random_seed")
     return Settings(
@@ -159,7 +159,7 @@ def _settings(solver: Message, rule: Rule, policy: Policy) -> Settings:
     )
 
 
-def _read_rule(solver: Message) -> Rule:
+def _read_rule(solver: Message) -> UpdateRule:
     name, get = solver.get("type"), solver.get
     if name not in SOLVER_TYPES:
         raise solver.error(
@@ -180,7 +180,7 @@ def _read_rule(solver: Message) -> Rule:
         message = f"`amsgrad` belongs to type `Adam`, and `type` is `{name}`"
         raise _bad(solver, "amsgrad", message)
     numbers = (get("momentum"), get("momentum2"), decay, get("delta"))
-    return Rule(name, *numbers, get("amsgrad"), _read_local_rate(solver, name))
+    return UpdateRule(name, *numbers, get("amsgrad"), _read_local_rate(solver, name))
 
 
 def _read_local_rate(solver: Message, name: str) -> LocalRate | None:

@@ -17,7 +17,7 @@ from netc.compiled import CompiledNet
 from netc.driver import Weights
 from netc.frontend import Schemas
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.memory import size_of
 from netc.ops.ranks import Ranks
 from netc.passes.pipeline import chosen
@@ -30,15 +30,15 @@ from netc.solver.feeds import Source
 from netc.solver.finite import not_finite
 from netc.solver.going_on import gathered, put_back, window_of
 from netc.solver.opening import Given, open_run
-from netc.solver.programs import Pass
+from netc.solver.programs import PassResult
 from netc.solver.rates import RateState, advance
-from netc.solver.read import NetChoice, Reading, Text, read_solver
+from netc.solver.read import NetChoice, SolverReadOptions, Text, read_solver
 from netc.solver.replay import Replay
 from netc.solver.resume import restored_state, write_snapshot
 from netc.solver.settings import read_settings
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import SnapshotFiles, check_writable, prefix_of, snapshot_files
-from netc.solver.steps import Steps
+from netc.solver.steps import UpdateSizes
 from netc.solver.tests import Test, Tests
 
 RatePolicy = Callable[[int], float]
@@ -101,7 +101,7 @@ class Solver:
         test_feeds: Sequence[Source] = (),
         define: Mapping[str, str] | None = None,
         schema: Schemas = None,
-        state: State | None = None,
+        state: NetState | None = None,
         freeze: Sequence[str] = (),
         fields: Mapping[str, str] | None = None,
         rate: RatePolicy | None = None,
@@ -116,7 +116,7 @@ class Solver:
         on_test: Callable[[events.Tested], None] | None = None,
         on_snapshot: Callable[[events.Snapshotted], None] | None = None,
     ) -> None:
-        reading = Reading(define, schema, fields)
+        reading = SolverReadOptions(define, schema, fields)
         self.text = read_solver(solver, reading)
         self.settings = read_settings(self.text.message)
         self.iteration = 0
@@ -141,7 +141,7 @@ class Solver:
         debug = self.settings.debug_info
         self._debugging = Debugging(self._run.choice, self._train) if debug else None
         self._steps = (
-            Steps(self._train, self.settings.rule) if self.settings.snapshot_diff else None
+            UpdateSizes(self._train, self.settings.rule) if self.settings.snapshot_diff else None
         )
         self._replay = Replay(self._train, self._feeds, self.settings.iter_size)
         if self.settings.snapshot:
@@ -335,7 +335,7 @@ class Solver:
             self._emit(events.Debug(self.iteration, lines))
         return batch
 
-    def _smoothed(self, made: Pass, loss: np.float32, rate: np.float32 | None) -> None:
+    def _smoothed(self, made: PassResult, loss: np.float32, rate: np.float32 | None) -> None:
         if self._stops and not np.isfinite(loss):
             if rate is None:
                 rate = self._next_rate(float(self._smoothing.after(loss).mean))[0]
@@ -348,7 +348,7 @@ class Solver:
             shown = events.Displayed(self.iteration, self.smoothed_loss, made.outputs, weights)
             self._emit(shown)
 
-    def _updated(self, made: Pass, rate: np.float32, after: RateState) -> None:
+    def _updated(self, made: PassResult, rate: np.float32, after: RateState) -> None:
         if after.current_step != self._rate_state.current_step and self.settings.counts_steps:
             self._emit(events.StepReached(self.iteration, after.current_step))
         self._rate_state = after

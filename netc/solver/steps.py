@@ -12,13 +12,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from netc.ir.graph import Array
-from netc.ops.update_rules import Rule
+from netc.ops.update_rules import UpdateRule
 from netc.solver.programs import TrainNet
 
 _BY_HISTORY = ("SGD", "LARS")
 
 
-class Steps:
+class UpdateSizes:
     """The steps of the last update.
 
     Args:
@@ -26,7 +26,7 @@ class Steps:
         rule: the solver's.
     """
 
-    def __init__(self, train: TrainNet, rule: Rule) -> None:
+    def __init__(self, train: TrainNet, rule: UpdateRule) -> None:
         self._train, self._rule = train, rule
         self._before: dict[str, Array] = {}
         self._made = False

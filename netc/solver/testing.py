@@ -19,7 +19,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.driver import Weights
 from netc.frontend import read_net
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.passes.pipeline import chosen
@@ -29,7 +29,7 @@ from netc.solver.log import CaffeLog, outputs
 from netc.solver.nets import net_feeds, open_net
 from netc.solver.noise import Noise
 from netc.solver.programs import total_loss
-from netc.solver.read import NetChoice, Reading, Text
+from netc.solver.read import NetChoice, SolverReadOptions, Text
 from netc.solver.scoring import added
 from netc.sources.catalog import NetSources
 
@@ -60,16 +60,16 @@ class Tester:
         net: Text,
         weights: Sequence[Weights],
         *,
-        state: State | None = None,
+        state: NetState | None = None,
         feeds: Source = None,
         backend: str = "cpu",
         threads: int | None = None,
         seed: int = 0,
-        reading: Reading | None = None,
+        reading: SolverReadOptions | None = None,
         progress: Progress | None = None,
         skip_broken: bool = False,
     ) -> None:
-        choice = net_choice(net, state or State("TEST"), reading or Reading())
+        choice = net_choice(net, state or NetState("TEST"), reading or SolverReadOptions())
         self._feeds = net_feeds(choice, feeds, seed, "the net", skip_broken=skip_broken)
         first = self._feeds.peek()
         if self._feeds.source is None:
@@ -123,7 +123,7 @@ class Tester:
         return Scores(means, float(total / count), self._shown.weights)
 
 
-def net_choice(net: Text, state: State, reading: Reading) -> NetChoice:
+def net_choice(net: Text, state: NetState, reading: SolverReadOptions) -> NetChoice:
     """A net that no solver names, in a state.
 
     Raises:

@@ -12,7 +12,7 @@ from netc.ir.graph import Array
 from netc.solver import events
 from netc.solver.average_precision import Detections
 from netc.solver.debug import layers_of, tested_lines
-from netc.solver.opening import Run
+from netc.solver.opening import SolverRun
 from netc.solver.scoring import Means, scored
 from netc.solver.settings import Settings
 
@@ -34,7 +34,9 @@ class Tests:
         emit: called with each event.
     """
 
-    def __init__(self, run: Run, settings: Settings, emit: Callable[[events.Event], None]) -> None:
+    def __init__(
+        self, run: SolverRun, settings: Settings, emit: Callable[[events.Event], None]
+    ) -> None:
         self._run, self._settings, self._emit = run, settings, emit
         self.made: list[Test] = []
 

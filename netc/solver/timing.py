@@ -20,7 +20,7 @@ from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic
 from netc.driver import Weights
 from netc.ir.graph import Array, Graph
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.lower.set_up import set_up
 from netc.ops.random import generator_key
 from netc.passes.pipeline import chosen
@@ -28,7 +28,7 @@ from netc.solver.log import CaffeLog
 from netc.solver.nets import net_feeds, open_net
 from netc.solver.noise import Noise
 from netc.solver.programs import total_loss
-from netc.solver.read import Reading, Text
+from netc.solver.read import SolverReadOptions, Text
 from netc.solver.testing import net_choice
 from netc.train.differentiate import differentiate
 from netc.train.generator import KEY, with_generator
@@ -82,14 +82,14 @@ class PassTimer:
         net: Text,
         weights: Sequence[Weights] = (),
         *,
-        state: State | None = None,
+        state: NetState | None = None,
         backend: str = "cpu",
         threads: int | None = None,
         seed: int = 0,
-        reading: Reading | None = None,
+        reading: SolverReadOptions | None = None,
         progress: Progress | None = None,
     ) -> None:
-        choice = net_choice(net, state or State("TRAIN"), reading or Reading())
+        choice = net_choice(net, state or NetState("TRAIN"), reading or SolverReadOptions())
         self._feeds = net_feeds(choice, None, seed, "the net", needs_arrays=False)
         opened = open_net(choice, self._feeds.peek(), weights, seed)
         self.diagnostics: tuple[Diagnostic, ...] = opened.diagnostics

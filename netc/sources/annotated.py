@@ -29,7 +29,7 @@ from netc.sources.detection_augment import (
 from netc.sources.records import AnnotatedDatum, annotated_datum, record_of
 from netc.sources.resize_policy import ResizePolicy, read_resize
 from netc.sources.samplers import read_samplers
-from netc.sources.transform import Pixels, Placed, Transform, read_transform
+from netc.sources.transform import CroppedPicture, Pixels, Transform, read_transform
 
 _NUMBERS = 8  # of a box in the label blob
 _STEADY = 64  # boxes that the label blob is filled up to a multiple of
@@ -37,7 +37,7 @@ _PASSES = 10  # that go by before another resize policy is drawn
 _NOTHING = -1.0  # every number of a row that is no box
 
 
-class Picture(NamedTuple):
+class AnnotatedPicture(NamedTuple):
     """A picture, (channels, height, width), with its boxes."""
 
     pixels: Pixels
@@ -103,7 +103,7 @@ class AnnotatedSource(DatabaseSource):
             datum = self._datum(key)
             record = record_of(datum.datum, what, self._transform)
             generator = draws(self.layer.seed, self.layer.name, position, place)
-            picture = Picture(record.pixels, self._boxes(datum, what))
+            picture = AnnotatedPicture(record.pixels, self._boxes(datum, what))
             picture = self._augmented(picture, what, generator)
             resize = self._policy(position)
             placed = replace(self._transform, resize=resize).placed(picture.pixels, what, generator)
@@ -147,7 +147,9 @@ class AnnotatedSource(DatabaseSource):
                 found.append(Annotation(group.group_label, one.instance_id, box, hard))
         return found
 
-    def _augmented(self, picture: Picture, what: str, generator: np.random.Generator) -> Picture:
+    def _augmented(
+        self, picture: AnnotatedPicture, what: str, generator: np.random.Generator
+    ) -> AnnotatedPicture:
         """The picture distorted, expanded and cropped."""
         if self._distortion is None and self._expansion is None and not self._samplers:
             return picture
@@ -157,7 +159,7 @@ class AnnotatedSource(DatabaseSource):
                 message = f"{what} has {len(pixels)} channel, and `distort_param` needs 3"
                 raise self.layer.fault("bad-record", message)
             pixels = self._distortion.apply(pixels, generator)
-        picture = Picture(pixels, picture.boxes)
+        picture = AnnotatedPicture(pixels, picture.boxes)
         if self._expansion is not None:
             picture = self._expanded(picture, what, generator)
         things = [one.box for one in picture.boxes]
@@ -166,16 +168,18 @@ class AnnotatedSource(DatabaseSource):
             return picture
         return self._cropped(picture, crops[int(generator.integers(len(crops)))])
 
-    def _expanded(self, picture: Picture, what: str, generator: np.random.Generator) -> Picture:
+    def _expanded(
+        self, picture: AnnotatedPicture, what: str, generator: np.random.Generator
+    ) -> AnnotatedPicture:
         """The picture somewhere on a larger one of the mean's colour."""
         assert self._expansion is not None
         pixels = self._transform.picture(picture.pixels, what)
         made = self._expansion.apply(pixels, what, self._transform.values, generator)
         if made is None:
             return picture
-        return Picture(made.pixels, self._on(picture.boxes, made.frame))
+        return AnnotatedPicture(made.pixels, self._on(picture.boxes, made.frame))
 
-    def _cropped(self, picture: Picture, crop: Box) -> Picture:
+    def _cropped(self, picture: AnnotatedPicture, crop: Box) -> AnnotatedPicture:
         """The part of the picture within a crop, in whole pixels (CropImage)."""
         _, rows, columns = picture.pixels.shape
         crop = crop.clipped()
@@ -184,10 +188,10 @@ class AnnotatedSource(DatabaseSource):
         left, top = min(int(xmin), columns - 1), min(int(ymin), rows - 1)
         wide, high = max(1, int(xmax - xmin)), max(1, int(ymax - ymin))
         part = picture.pixels[:, top : top + high, left : left + wide]
-        return Picture(part, self._on(picture.boxes, crop))
+        return AnnotatedPicture(part, self._on(picture.boxes, crop))
 
     def _moved(
-        self, picture: Picture, placed: Placed, resize: ResizePolicy | None
+        self, picture: AnnotatedPicture, placed: CroppedPicture, resize: ResizePolicy | None
     ) -> list[Annotation]:
         """The boxes where the transformation has brought them (TransformAnnotation)."""
         _, rows, columns = picture.pixels.shape

@@ -24,7 +24,7 @@ from netc.ir.graph import Array
 from netc.ops.fields import fork_field
 from netc.schema.message import Message
 from netc.sources.base import DataLayer
-from netc.sources.rotation import Side, Whole
+from netc.sources.rotation import PictureTransform, SmallestSide
 
 _NOISE = 255  # values of an erased element are below
 _TRIES = 1000  # rectangles that are drawn until one lies within the crop
@@ -81,8 +81,8 @@ class Augment:
     erasing: Erasing | None = None
     upside_down: bool = False
     turns: bool = False
-    whole: Whole | None = None
-    side: Side | None = None
+    whole: PictureTransform | None = None
+    side: SmallestSide | None = None
 
     def draws(self, phase: str) -> bool:
         """Whether any of them draws random numbers in a phase."""
@@ -147,13 +147,13 @@ def _erasing(source: DataLayer) -> Erasing | None:
     return found
 
 
-def _whole(source: DataLayer) -> Whole | None:
+def _whole(source: DataLayer) -> PictureTransform | None:
     param = source.layer.get("transform_param")
     contrast = None
     if fork_field(param, "contrast_brightness_adjustment", False):
         contrast = _range_named(param, "min_contrast", "max_contrast")
         _check_range(source, "max_contrast", contrast, float("inf"))
-    found = Whole(
+    found = PictureTransform(
         int(fork_field(param, "max_rotation_angle", 0)),
         int(fork_field(param, "max_color_shift", 0)),
         contrast,
@@ -176,7 +176,7 @@ def _whole(source: DataLayer) -> Whole | None:
     return found if found.angle or found.shift or found.contrast else None
 
 
-def _side(source: DataLayer) -> Side | None:
+def _side(source: DataLayer) -> SmallestSide | None:
     param = source.layer.get("transform_param")
     names = "min_side", "min_side_min", "min_side_max"
     fixed, least, most = (int(fork_field(param, name, 0)) for name in names)
@@ -187,7 +187,7 @@ def _side(source: DataLayer) -> Side | None:
             f"transform_param.min_side_{'max' if most else 'min'}",
             "give both or neither, the smaller one first",
         )
-    return Side(fixed, least, most) if fixed or most else None
+    return SmallestSide(fixed, least, most) if fixed or most else None
 
 
 def _range_named(param: Message, low: str, high: str) -> tuple[float, float]:

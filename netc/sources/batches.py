@@ -5,7 +5,7 @@ from __future__ import annotations
 from netc.memory import check_memory
 from netc.sources.base import DataLayer, draws
 
-_LEAST = 64  # bytes of a record beside its numbers: its place, its key
+_RECORD_OVERHEAD_BYTES = 64  # bytes of a record beside its numbers: its place, its key
 
 
 def batch_size(source: DataLayer, block: str) -> int:
@@ -37,7 +37,7 @@ def check_room(source: DataLayer, block: str, size: int, record: int) -> None:
     span = source.layer.get(block).span_of("batch_size")
     what = f"layer `{source.name}`: {size:,} records of a batch"
     # Records are read one by one, and then put together.
-    check_memory(size * (_LEAST + 2 * record), what, span, "a smaller `batch_size`")
+    check_memory(size * (_RECORD_OVERHEAD_BYTES + 2 * record), what, span, "a smaller `batch_size`")
 
 
 def skipped(source: DataLayer, block: str, lines: int) -> int:

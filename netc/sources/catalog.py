@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from netc.diagnostics import Collector
 from netc.ir.graph import Array
-from netc.lower.rules import State, filter_layers, merged_state
+from netc.lower.rules import NetState, filter_layers, merged_state
 from netc.schema.message import Message
 from netc.sources.annotated import AnnotatedSource
 from netc.sources.base import DataLayer, DataSource, NamesRecords, Ragged
@@ -22,7 +22,7 @@ from netc.sources.dense_images import DenseImageSource
 from netc.sources.hdf5_rows import Hdf5Source
 from netc.sources.image_list import ImageListSource
 from netc.sources.image_seg import ImageSegSource
-from netc.sources.share import WHOLE, Share
+from netc.sources.share import WHOLE, RankShare
 from netc.sources.windows import WindowSource
 
 SOURCES: Mapping[str, Callable[[DataLayer], DataSource]] = MappingProxyType(
@@ -49,7 +49,7 @@ class NetSources:
         self,
         sources: Mapping[str, DataSource],
         broken: Collection[str] | None = None,
-        share: Share = WHOLE,
+        share: RankShare = WHOLE,
         *,
         steady: bool = False,
     ) -> None:
@@ -112,12 +112,12 @@ def _of_record(array: Array, number: int, count: int) -> Array:
 
 def open_sources(
     net: Message,
-    state: State,
+    state: NetState,
     folder: Path | None = None,
     seed: int = 0,
     *,
     skip_broken: bool = False,
-    share: Share = WHOLE,
+    share: RankShare = WHOLE,
     steady: bool = False,
 ) -> NetSources | None:
     """The sources of a net's data layers in a NetState; None where it has none that netc reads.
@@ -141,6 +141,6 @@ def open_sources(
     return NetSources(found, broken, share, steady=steady) if found else None
 
 
-def _phase(layer: Message, state: State) -> str:
+def _phase(layer: Message, state: NetState) -> str:
     """A layer's own `phase`, else the net's (net.cpp, Init)."""
     return str(layer.get("phase")) if layer.has("phase") else state.phase

@@ -38,7 +38,7 @@ _READ = frozenset(
 _OF_ONE = ("mirror", "crop_size", "crop_h", "crop_w", "vertical_mirror", "random_90_deg_rot")
 
 
-class Pair(NamedTuple):
+class ImagePair(NamedTuple):
     """A line of the list: its number from 1, the path of a picture and of its labels."""
 
     number: int
@@ -192,14 +192,14 @@ class DenseImageSource:
     def _name(self, row: int) -> str:
         return f"line {self._pairs[row].number} of `{self._list}`"
 
-    def _read_list(self) -> list[Pair]:
+    def _read_list(self) -> list[ImagePair]:
         found = read_pairs(self._list, self.layer)
         if not found:
             raise self.layer.fault("bad-record", f"`{self._list}`: there are no lines")
         return found
 
 
-def read_pairs(path: Path, source: DataLayer) -> list[Pair]:
+def read_pairs(path: Path, source: DataLayer) -> list[ImagePair]:
     """Read the lines of a list of pairs; blank lines are skipped.
 
     Raises:
@@ -217,5 +217,5 @@ def read_pairs(path: Path, source: DataLayer) -> list[Pair]:
         if names and len(names) != 2:
             raise bad(f"line {number} is not the paths of a picture and its labels: {line[:80]!r}")
         if names:
-            found.append(Pair(number, *names))
+            found.append(ImagePair(number, *names))
     return found

@@ -32,7 +32,7 @@ class Expanded(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Expansion:
+class CanvasExpansion:
     """expand_param: some pictures are put on a larger one.
 
     Args:
@@ -128,7 +128,7 @@ def read_distortion(source: DataLayer) -> Distortion | None:
     )
 
 
-def read_expansion(source: DataLayer) -> Expansion | None:
+def read_expansion(source: DataLayer) -> CanvasExpansion | None:
     """The expand_param of a layer's transform_param; None where there is none.
 
     Raises:
@@ -152,7 +152,7 @@ def read_expansion(source: DataLayer) -> Expansion | None:
             "transform_param.mean_file",
             "give `mean_value`",
         )
-    return Expansion(one.get("prob"), most)
+    return CanvasExpansion(one.get("prob"), most)
 
 
 def read_emission(source: DataLayer) -> Emission | None:

@@ -10,7 +10,7 @@ from netc.ir.graph import Array
 from netc.memory import on_behalf
 from netc.sources.base import DataLayer, Epochs, stacked
 from netc.sources.batches import batch_size, check_room, skipped
-from netc.sources.lists import Line, read_list
+from netc.sources.lists import ListLine, read_list
 from netc.sources.paths import find, resolve
 from netc.sources.pixels import decode, resize
 from netc.sources.transform import read_transform
@@ -78,7 +78,7 @@ class ImageListSource:
             picture = decode(path, f"{self._name(row)}: `{path}`", self._color, self.layer)
             return resize(picture, *self._resized) if self._resized[0] else picture
 
-    def _read_list(self) -> list[Line]:
+    def _read_list(self) -> list[ListLine]:
         found = read_list(self._list, lambda message: self.layer.fault("bad-record", message))
         if not found:
             raise self.layer.fault("bad-record", f"`{self._list}`: there are no lines")

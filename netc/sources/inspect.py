@@ -17,7 +17,7 @@ from netc.schema.message import Entry, Message
 from netc.sources.base import DataLayer
 from netc.sources.database import Database, open_database
 from netc.sources.make import Progress
-from netc.sources.records import Record, annotated_datum, read_datum, record_of
+from netc.sources.records import ImageRecord, annotated_datum, read_datum, record_of
 from netc.sources.transform import read_transform
 
 
@@ -33,7 +33,7 @@ class Contents:
     labels: Counter[int] = field(default_factory=Counter)
     least: float = np.inf
     most: float = -np.inf
-    first: list[Record] = field(default_factory=list)
+    first: list[ImageRecord] = field(default_factory=list)
 
 
 def contents_of(path: Path, backend: str, pictures: int, progress: Progress) -> Contents:
@@ -79,14 +79,14 @@ def mean_of(path: Path, backend: str, progress: Progress) -> Array:
     return (total / count).astype(np.float32)
 
 
-def records_of(path: Path, backend: str, progress: Progress) -> Iterator[Record]:
+def records_of(path: Path, backend: str, progress: Progress) -> Iterator[ImageRecord]:
     """All records of a database, in key order."""
     return (record for record, _ in labelled(path, backend, progress))
 
 
 def labelled(
     path: Path, backend: str, progress: Progress
-) -> Iterator[tuple[Record, Sequence[int]]]:
+) -> Iterator[tuple[ImageRecord, Sequence[int]]]:
     """All records of a database, in key order, each with its label or those of its boxes."""
     layer = plain_layer()
     transform = read_transform(layer)

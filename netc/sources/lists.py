@@ -15,7 +15,7 @@ LABELS = range(-(2**31), 2**31)  # Datum's `label` is an int32
 _LABEL = re.compile(r"[+-]?[0-9]{1,20}")
 
 
-class Line(NamedTuple):
+class ListLine(NamedTuple):
     """A line of a list: its number from 1, blank lines counted, the path and the label."""
 
     number: int
@@ -23,7 +23,7 @@ class Line(NamedTuple):
     label: int
 
 
-def read_list(path: Path, bad: Callable[[str], NetcError]) -> list[Line]:
+def read_list(path: Path, bad: Callable[[str], NetcError]) -> list[ListLine]:
     """Read the lines of a list; blank lines are skipped.
 
     The label is after the last space or tab, so that paths may have spaces
@@ -42,7 +42,7 @@ def read_list(path: Path, bad: Callable[[str], NetcError]) -> list[Line]:
     return [_line(path, number, line, bad) for number, line in lines if line.strip()]
 
 
-def _line(path: Path, number: int, line: str, bad: Callable[[str], NetcError]) -> Line:
+def _line(path: Path, number: int, line: str, bad: Callable[[str], NetcError]) -> ListLine:
     name, _, label = line.strip().replace("\t", " ").rpartition(" ")
     if not name.strip() or not _LABEL.fullmatch(label):
         raise bad(
@@ -54,4 +54,4 @@ def _line(path: Path, number: int, line: str, bad: Callable[[str], NetcError]) -
             f"`{path}`: line {number} has the label {label}, and labels are {LABELS[0]} to "
             f"{LABELS[-1]}"
         )
-    return Line(number, line.strip()[: len(name)].rstrip(), int(label))
+    return ListLine(number, line.strip()[: len(name)].rstrip(), int(label))

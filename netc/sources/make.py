@@ -32,7 +32,7 @@ _FIRST_SIZE = 1 << 24  # bytes of an LMDB's map at first; it grows by doubling
 _AT_ONCE = 256  # records of one transaction
 
 
-class Made(NamedTuple):
+class MakeResult(NamedTuple):
     """The number of records written, and the error message of each picture that was skipped."""
 
     written: int
@@ -47,7 +47,7 @@ def shuffled(pictures: Sequence[Picture], seed: int) -> list[Picture]:
 
 def make_lmdb(
     path: Path, pictures: Sequence[Picture], *, encoded: bool = False, progress: Progress
-) -> Made:
+) -> MakeResult:
     """Write an LMDB of Datum messages.
 
     Args:
@@ -73,7 +73,7 @@ def make_lmdb(
                 _put(lmdb, environment, block)
     except OSError as error:
         raise cannot_write(path, error) from None
-    return Made(len(pictures) - len(broken), tuple(broken))
+    return MakeResult(len(pictures) - len(broken), tuple(broken))
 
 
 def _put(lmdb: ModuleType, environment: Any, block: Sequence[tuple[bytes, bytes]]) -> None:
@@ -146,7 +146,7 @@ def _bad(message: str) -> NetcError:
     return NetcError(Diagnostic("bad-record", message))
 
 
-def make_hdf5(path: Path, pictures: Sequence[Picture], *, progress: Progress) -> Made:
+def make_hdf5(path: Path, pictures: Sequence[Picture], *, progress: Progress) -> MakeResult:
     """Write an HDF5 file with `data` and `label`, and a `.txt` list with its path for HDF5Data.
 
     All pictures must have the same shape.
@@ -171,4 +171,4 @@ def make_hdf5(path: Path, pictures: Sequence[Picture], *, progress: Progress) ->
         path.with_suffix(".txt").write_text(f"{path.name}\n", encoding="utf-8")
     except OSError as error:
         raise cannot_write(path, error) from None
-    return Made(len(rows), tuple(broken))
+    return MakeResult(len(rows), tuple(broken))

@@ -13,7 +13,7 @@ from netc.backends.threads import thread_count
 
 Made = TypeVar("Made")
 
-_MOST = 8  # threads for one layer
+_MAX_THREADS = 8  # threads for one layer
 _WORTH = 1 << 16  # bytes of a record's arrays: smaller ones are read before a thread has woken up
 
 
@@ -32,7 +32,7 @@ class Readers:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        self._threads = min(_MOST, thread_count(None)) if threads is None else threads
+        self._threads = min(_MAX_THREADS, thread_count(None)) if threads is None else threads
         self._pool: ThreadPoolExecutor | None = None
 
     def read(self, count: int, read: Callable[[int], Made]) -> list[Made]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from netc.diagnostics import Diagnostic, NetcError, Span
 
 
-class Found(NamedTuple):
+class ResolvedPath(NamedTuple):
     """A path that a text names, and the file or folder that it was resolved to."""
 
     what: str
@@ -26,13 +26,13 @@ class Found(NamedTuple):
         return f"{self.what} `{self.name}` is `{self.path.resolve()}`"
 
 
-_FOUND: ContextVar[list[Found] | None] = ContextVar("found", default=None)
+_FOUND: ContextVar[list[ResolvedPath] | None] = ContextVar("found", default=None)
 
 
 @contextmanager
-def recorded() -> Iterator[list[Found]]:
+def recorded() -> Iterator[list[ResolvedPath]]:
     """Record what :func:`find` resolves in this context, in the order of the calls."""
-    found: list[Found] = []
+    found: list[ResolvedPath] = []
     token = _FOUND.set(found)
     try:
         yield found
@@ -56,7 +56,7 @@ def find(name: str, folder: Path | None, what: str, span: Span | None = None) ->
     """
     path, found = resolve(name, folder, what, span), _FOUND.get()
     if found is not None:
-        found.append(Found(what.rstrip(","), name, path))
+        found.append(ResolvedPath(what.rstrip(","), name, path))
     return path
 
 

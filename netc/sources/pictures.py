@@ -42,7 +42,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PixelOptions:
     """How image files become pixels: grey or in colour, and resized to (height, width) if given."""
 
     gray: bool = False
@@ -58,7 +58,7 @@ class Reading:
         return resize(picture, *self.size) if self.size else picture
 
 
-def pictures_of(source: Path, how: Reading) -> list[Picture]:
+def pictures_of(source: Path, how: PixelOptions) -> list[Picture]:
     """All pictures of a source, in its order.
 
     Raises:
@@ -75,12 +75,12 @@ def pictures_of(source: Path, how: Reading) -> list[Picture]:
     return found
 
 
-def _of_list(path: Path, how: Reading) -> Iterator[Picture]:
+def _of_list(path: Path, how: PixelOptions) -> Iterator[Picture]:
     for line in read_list(path, _bad):
         yield _file(path.parent / line.path, line.path, line.label, how)
 
 
-def _of_folder(folder: Path, how: Reading) -> Iterator[Picture]:
+def _of_folder(folder: Path, how: PixelOptions) -> Iterator[Picture]:
     suffixes = {suffix for named in FORMATS.values() for suffix in named}
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
     for label, inside in enumerate(classes):
@@ -89,7 +89,7 @@ def _of_folder(folder: Path, how: Reading) -> Iterator[Picture]:
                 yield _file(path, str(path.relative_to(folder)), label, how)
 
 
-def _file(path: Path, name: str, label: int, how: Reading) -> Picture:
+def _file(path: Path, name: str, label: int, how: PixelOptions) -> Picture:
     return Picture(name, label, lambda: how.pixels(path), path, how.gray or how.size is not None)
 
 

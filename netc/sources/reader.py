@@ -9,7 +9,7 @@ from pathlib import Path
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.schema.message import Message
 from netc.sources.catalog import SOURCES, NetSources, open_sources
 
@@ -40,7 +40,7 @@ class DataReader:
         return {name: array for name, array in batch.items() if name not in given}
 
 
-def data_reader(message: Message, state: State, folder: Path | None, seed: int) -> DataReader:
+def data_reader(message: Message, state: NetState, folder: Path | None, seed: int) -> DataReader:
     """The reader of a net's data layers.
 
     Args:

@@ -33,7 +33,7 @@ class Datum(Protocol):
     encoded: bool
 
 
-class Record(NamedTuple):
+class ImageRecord(NamedTuple):
     """A picture, (channels, height, width) of bytes or float32, and its label."""
 
     pixels: Pixels
@@ -91,7 +91,7 @@ def annotated_datum(content: bytes) -> AnnotatedDatum | None:
     return found if found.HasField("datum") else None
 
 
-def read_datum(content: bytes, what: str, transform: Transform) -> Record:
+def read_datum(content: bytes, what: str, transform: Transform) -> ImageRecord:
     """Decode the picture and label of a serialised Datum; ``what`` names the record in messages.
 
     Raises:
@@ -109,19 +109,19 @@ def read_datum(content: bytes, what: str, transform: Transform) -> Record:
     return record_of(found, what, transform)
 
 
-def record_of(datum: Datum, what: str, transform: Transform) -> Record:
+def record_of(datum: Datum, what: str, transform: Transform) -> ImageRecord:
     """The picture and label of a Datum; see :func:`read_datum`."""
     if datum.encoded:
         color = True if transform.force_color else False if transform.force_gray else None
         pixels = decode(io.BytesIO(datum.data), what, color, transform.source)
-        return Record(pixels, datum.label)
+        return ImageRecord(pixels, datum.label)
     shape = (datum.channels, datum.height, datum.width)
     plain = np.frombuffer(datum.data, np.uint8)
     values: AnyArray = plain if datum.data else np.array(datum.float_data, np.float32)
     if min(shape) < 1 or values.size != math.prod(shape):
         message = f"has {values.size} numbers, and says it is {show(shape)}"
         raise _bad(transform, what, message)
-    return Record(values.reshape(shape), datum.label)
+    return ImageRecord(values.reshape(shape), datum.label)
 
 
 def _bad(transform: Transform, what: str, message: str) -> NetcError:

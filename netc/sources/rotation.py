@@ -77,7 +77,7 @@ def _taken(picture: Bytes, along: NDArray[np.float64], across: NDArray[np.float6
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class SmallestSide:
     """The smallest side that pictures are brought to, in pixels, without warping them.
 
     Args:
@@ -107,7 +107,7 @@ def _to_side(picture: Bytes, side: int) -> Bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class PictureTransform:
     """Changes of whole pictures in TRAIN.
 
     Args:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from netc.diagnostics import Collector
-from netc.lower.rules import State, filter_layers, merged_state
+from netc.lower.rules import NetState, filter_layers, merged_state
 from netc.schema.message import Entry, Message
 
 
-class Share(NamedTuple):
+class RankShare(NamedTuple):
     """Rank ``rank`` of ``size`` takes every ``size``-th batch, so that none is taken twice.
 
     Pass p of the ranks together is the batches p * size to p * size + size - 1, in the order of the
@@ -25,10 +25,10 @@ class Share(NamedTuple):
         return position * self.size + self.rank
 
 
-WHOLE = Share()
+WHOLE = RankShare()
 
 
-def divided(net: Message, ranks: int, state: State) -> Message:
+def divided(net: Message, ranks: int, state: NetState) -> Message:
     """The net with the batch sizes of its data layers, in a NetState, divided by ``ranks``.
 
     Raises:

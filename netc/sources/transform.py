@@ -26,7 +26,7 @@ from netc.weights.mean import load_mean
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
 
 
-class Placed(NamedTuple):
+class CroppedPicture(NamedTuple):
     """A transformed picture, and where it was cut out.
 
     Args:
@@ -90,7 +90,9 @@ class Transform:
         random = random or (self.crop is not None and self.source.phase == "TRAIN")
         return draws(self.source.seed, self.source.name, *counters) if random else None
 
-    def placed(self, pixels: Pixels, what: str, generator: np.random.Generator | None) -> Placed:
+    def placed(
+        self, pixels: Pixels, what: str, generator: np.random.Generator | None
+    ) -> CroppedPicture:
         """Transform a picture; see :meth:`apply`."""
         pixels = self._changed(pixels, what, generator)
         channels, height, width = pixels.shape
@@ -114,7 +116,7 @@ class Transform:
         if values.shape[1:] != (high, wide):
             raise self._bad(f"{what} is {high}x{wide}, and only squares can be turned by 90°")
         values = np.ascontiguousarray(values * self.scale)
-        return Placed(values, (top, left), (height, width), mirrored)
+        return CroppedPicture(values, (top, left), (height, width), mirrored)
 
     def _changed(self, pixels: Pixels, what: str, generator: np.random.Generator | None) -> Pixels:
         """What is done to the whole picture, which must be of bytes for it."""

@@ -25,7 +25,7 @@ from netc.sources.pixels import Bytes, decode, resize
 from netc.sources.transform import read_transform
 
 
-class Window(NamedTuple):
+class ImageWindow(NamedTuple):
     """A window: its picture's index in the file, its label, its overlap, and its corners.
 
     ``corners`` are x1, y1, x2, y2 in pixels, both ends inclusive.
@@ -37,7 +37,7 @@ class Window(NamedTuple):
     corners: tuple[int, int, int, int]
 
 
-class Placed(NamedTuple):
+class PlacedCrop(NamedTuple):
     """The part of a picture that is cut out, and its position in the crop; all in pixels.
 
     Args:
@@ -97,7 +97,7 @@ class WindowSource:
         labels = np.array([label for _, label in drawn], np.float32)
         return dict(zip(self.layer.tops, (pictures, labels), strict=False))
 
-    def _pixels(self, window: Window, mirror: bool) -> Array:
+    def _pixels(self, window: ImageWindow, mirror: bool) -> Array:
         """A window as the net sees it; what lies outside the picture stays 0."""
         name = self._pictures[window.picture]
         folder = self.layer.folder or self._path.parent
@@ -128,11 +128,11 @@ class WindowSource:
             raise self._bad(f"the mean is {transform.mean.shape}, and the crop is {crop}")
         return middle
 
-    def _placed(self, window: Window, picture: Bytes, mirror: bool) -> Placed:
+    def _placed(self, window: ImageWindow, picture: Bytes, mirror: bool) -> PlacedCrop:
         _, height, width = picture.shape
         x1, y1, x2, y2 = window.corners
         if not (self._pad or self._square):
-            placed = Placed(window.corners, (self._crop, self._crop), 0, 0)
+            placed = PlacedCrop(window.corners, (self._crop, self._crop), 0, 0)
         else:
             across = _Span.around(x1, x2, self._reach(x2 - x1 + 1, y2 - y1 + 1))
             down = _Span.around(y1, y2, self._reach(y2 - y1 + 1, x2 - x1 + 1))
@@ -152,7 +152,7 @@ class WindowSource:
         half = max(side, other) / 2 if self._square else side / 2
         return half * float(np.float32(self._crop) / np.float32(self._crop - 2 * self._pad))
 
-    def _read(self, foreground: float, background: float) -> Iterator[Window]:
+    def _read(self, foreground: float, background: float) -> Iterator[ImageWindow]:
         """The windows of the file; between the two thresholds are neither."""
         with strangers_bytes(lambda error: self._bad(reason(error))):
             text = self._path.read_text(encoding="utf-8", errors="surrogateescape")
@@ -164,7 +164,7 @@ class WindowSource:
                 elif window.overlap < background:
                     yield window._replace(label=0)
 
-    def _windows(self, words: Iterator[str]) -> Iterator[Window]:
+    def _windows(self, words: Iterator[str]) -> Iterator[ImageWindow]:
         for mark in words:
             number = int(next(words, "-1"))
             if mark != "#" or number != len(self._pictures):
@@ -174,7 +174,7 @@ class WindowSource:
             for _ in range(int(next(words, ""))):
                 label, overlap = int(next(words, "")), float(next(words, ""))
                 x1, y1, x2, y2 = (int(next(words, "")) for _ in range(4))
-                yield Window(number, label, overlap, (x1, y1, x2, y2))
+                yield ImageWindow(number, label, overlap, (x1, y1, x2, y2))
 
     def _checked_crop(self) -> int:
         crop, pad = self._transform.crop, self.layer.layer.get("window_data_param").get
@@ -221,13 +221,15 @@ class _Span(NamedTuple):
         return inside, size, start, end
 
 
-def _clipped(across: _Span, down: _Span, size: tuple[int, int], crop: int, mirror: bool) -> Placed:
+def _clipped(
+    across: _Span, down: _Span, size: tuple[int, int], crop: int, mirror: bool
+) -> PlacedCrop:
     columns, wide, left, right = across.clipped(size[1], crop)
     rows, high, above, _ = down.clipped(size[0], crop)
     corners = (columns.first, rows.first, columns.last, rows.last)
     beside = right if mirror else left
     # Rounding may make a part larger than what is left of the crop, by one.
-    return Placed(corners, (min(high, crop - above), min(wide, crop - beside)), above, beside)
+    return PlacedCrop(corners, (min(high, crop - above), min(wide, crop - beside)), above, beside)
 
 
 def _rounded(value: float) -> int:

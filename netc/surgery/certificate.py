@@ -25,7 +25,7 @@ _MOST_BYTES = 64 << 20  # of a certificate
 _BLOCK = 1 << 20
 
 
-class Subject(NamedTuple):
+class CertifiedFiles(NamedTuple):
     """What is verified: the files, and how they are read."""
 
     net: Path
@@ -39,7 +39,7 @@ class Subject(NamedTuple):
 
 
 def certificate(
-    subject: Subject, opponent: Opponent, found: Verification, folder: Path
+    subject: CertifiedFiles, opponent: Opponent, found: Verification, folder: Path
 ) -> dict[str, Any]:
     """The certificate of a comparison, as plain values.
 
@@ -142,16 +142,16 @@ def _bad(path: Path, why: str) -> NetcError:
     return NetcError(Diagnostic("bad-certificate", f"`{path}` is no certificate: {why}"))
 
 
-class Named(NamedTuple):
+class NamedFiles(NamedTuple):
     """The files that a certificate names, with their expected SHA-256."""
 
-    subject: Subject
+    subject: CertifiedFiles
     kind: str
     other: tuple[Path, ...]
     hashes: Mapping[Path, str]
 
 
-def named_files(found: Mapping[str, Any], path: Path, outside: bool = False) -> Named:
+def named_files(found: Mapping[str, Any], path: Path, outside: bool = False) -> NamedFiles:
     """The files of a certificate; with ``outside`` they may be in any folder, not only its own.
 
     Raises:
@@ -175,7 +175,7 @@ def named_files(found: Mapping[str, Any], path: Path, outside: bool = False) -> 
         against, inputs, state = found["against"], found["inputs"], found["state"]
         net = place(found["net"])
         others = tuple(file for file in map(place, against["files"]) if file)
-        subject = Subject(
+        subject = CertifiedFiles(
             net or Path(),
             place(found["weights"]),
             place(inputs["file"]),
@@ -185,12 +185,12 @@ def named_files(found: Mapping[str, Any], path: Path, outside: bool = False) -> 
             {str(b): tuple(map(int, s)) for b, s in found["input_shapes"].items()},
             str(found["backend"]),
         )
-        return Named(subject, str(against["kind"]), others, hashes)
+        return NamedFiles(subject, str(against["kind"]), others, hashes)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _bad(path, f"an entry is missing or of another kind: {error}") from None
 
 
-def changed_files(named: Named) -> list[str]:
+def changed_files(named: NamedFiles) -> list[str]:
     """The names of the files whose hash has changed."""
     return [str(file) for file, wanted in named.hashes.items() if file_hash(file) != wanted]
 

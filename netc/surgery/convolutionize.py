@@ -21,7 +21,7 @@ from netc.analysis.receptive import receptive_fields
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph
 from netc.ir.types import Shape, show
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.migrate.change import Change
 from netc.schema.message import Message
 from netc.surgery.build import with_input_shapes
@@ -31,7 +31,7 @@ from netc.surgery.proof import ROUNDING, Error, proven
 from netc.weights.model import Weights
 
 
-class Window(NamedTuple):
+class ScoreWindow(NamedTuple):
     """The window of the image that one score of an output depends on, in pixels, height first.
 
     ``scores`` are the output's sizes along these axes; ``padding`` is how far the first window
@@ -61,7 +61,7 @@ class Convolutional(NamedTuple):
     message: Message
     weights: Weights
     changes: tuple[Change, ...]
-    windows: tuple[Window, ...]
+    windows: tuple[ScoreWindow, ...]
     errors: tuple[Error, ...]
     graph: Graph
     trained: Shape
@@ -71,7 +71,7 @@ def convolutionize(
     net: Message,
     weights: Weights,
     *,
-    state: State = TEST,
+    state: NetState = TEST,
     sizes: Mapping[str, Shape] | None = None,
     inputs: Mapping[str, Shape] | None = None,
     suffix: str = "",
@@ -117,7 +117,7 @@ def convolutionize(
     return Convolutional(message, made, changes, windows, errors, after.graph, trained)
 
 
-def _windows(graph: Graph) -> Iterator[Window]:
+def _windows(graph: Graph) -> Iterator[ScoreWindow]:
     """What the scores of each output with height and width see of the first input."""
     if not graph.inputs or len(graph.shape(graph.inputs[0])) != 4:
         return
@@ -127,10 +127,10 @@ def _windows(graph: Graph) -> Iterator[Window]:
         if len(shape) == 4 and name in fields:
             field = fields[name]
             stride = tuple(int(s) for s in field.stride)
-            yield Window(name, shape[2:], field.size, stride, field.padding)
+            yield ScoreWindow(name, shape[2:], field.size, stride, field.padding)
 
 
-def window_told(window: Window) -> str:
+def window_told(window: ScoreWindow) -> str:
     """A window in words."""
     padding = max(window.padding)
     edge = f"; windows reach {padding} pixels over the edges" if padding > 0 else ""

@@ -18,7 +18,7 @@ from netc.diagnostics import Collector, Diagnostic, NetcError, did_you_mean, fir
 from netc.frontend import Built, build
 from netc.ir.types import Shape
 from netc.lower.before import layers_before
-from netc.lower.rules import State, filter_layers, merged_state
+from netc.lower.rules import NetState, filter_layers, merged_state
 from netc.migrate.change import Change
 from netc.schema.message import Message
 from netc.surgery.blobs import learned_blobs, unread_blobs
@@ -51,7 +51,7 @@ class Deployed(NamedTuple):
 def deploy(
     net: Message,
     *,
-    state: State | None = None,
+    state: NetState | None = None,
     inputs: Mapping[str, Shape] | None = None,
     until: Sequence[str] = (),
     batch: int = 1,
@@ -84,14 +84,14 @@ def deploy(
     return _with_sources(net, cleaned, Sources(shapes, batch, weights), changes)
 
 
-def _layers(net: Message, state: State | None, changes: list[Change]) -> tuple[Message, ...]:
+def _layers(net: Message, state: NetState | None, changes: list[Change]) -> tuple[Message, ...]:
     """The layers of the state, without their rules.
 
     Raises:
         NetcError: include-and-exclude.
     """
     if state is None:
-        state = State("TEST", 0, ("deploy",) if _speaks_of_deploy(net) else ())
+        state = NetState("TEST", 0, ("deploy",) if _speaks_of_deploy(net) else ())
     if "deploy" in state.stages:
         changes.append(Change(_STEP, "the layers of stage `deploy` are taken, as the text has it"))
     found = Collector()
@@ -105,7 +105,7 @@ def _with_losses(net: Message, layers: tuple[Message, ...]) -> tuple[Message, ..
     if any(role(layer) == "loss" for layer in layers):
         return layers
     tops = {top for layer in layers for top in layer.get("top")}
-    own = filter_layers(net, merged_state(net, State("TRAIN")), Collector())
+    own = filter_layers(net, merged_state(net, NetState("TRAIN")), Collector())
     losses = (x for x in own if role(x) == "loss" and tops.intersection(x.get("bottom")))
     return (*layers, *losses)
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from netc.diagnostics import Diagnostic
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.migrate.change import Change
 from netc.passes.base import Applied, Remark, run_passes
 from netc.passes.fold_into_next import FOLD_INTO_NEXT
@@ -55,7 +55,7 @@ def fold(
     net: Message,
     weights: Weights,
     *,
-    state: State = TEST,
+    state: NetState = TEST,
     inputs: Mapping[str, Shape] | None = None,
     feeds: Mapping[str, Array] | None = None,
     tolerance: float = ROUNDING,

@@ -14,7 +14,7 @@ from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers, with_scalar, with_texts
-from netc.surgery.loading import Loaded, weights_of
+from netc.surgery.loading import LoadedState, weights_of
 from netc.weights.model import LayerWeights, Weights
 
 _FIELDS = ("num_output", "bias_term", "weight_filler", "bias_filler")
@@ -37,7 +37,7 @@ _INNER_PRODUCT = _Form("InnerProduct", "inner_product_param")
 class Surgeon:
     """Rewrites the layers of a net one by one; ``changes`` lists the rewrites."""
 
-    def __init__(self, before: Loaded, suffix: str = "") -> None:
+    def __init__(self, before: LoadedState, suffix: str = "") -> None:
         self.before, self.suffix = before, suffix
         self.changes: list[Change] = []
         self.renamed: dict[str, str] = {}
@@ -99,7 +99,7 @@ class Surgeon:
 class ToConvolutions(Surgeon):
     """Rewrites inner products to convolutions."""
 
-    def __init__(self, before: Loaded, suffix: str = "") -> None:
+    def __init__(self, before: LoadedState, suffix: str = "") -> None:
         super().__init__(before, suffix)
         graph = before.graph
         # Value -> the channels, height and width that it has in the new net.

@@ -10,17 +10,17 @@ from netc.diagnostics import Collector, Diagnostic, NetcError, first_of
 from netc.frontend import build, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
-from netc.lower.rules import State, filter_layers, merged_state
+from netc.lower.rules import NetState, filter_layers, merged_state
 from netc.schema.message import Message
 from netc.surgery.build import with_layers
 from netc.weights.load import as_weights
 from netc.weights.match import assign
 from netc.weights.model import LayerWeights, Weights
 
-TEST = State("TEST")
+TEST = NetState("TEST")
 
 
-class Loaded(NamedTuple):
+class LoadedState(NamedTuple):
     """A net in one NetState.
 
     Attributes:
@@ -39,10 +39,10 @@ class Loaded(NamedTuple):
 def loaded(
     net: Message,
     weights: Weights | Mapping[str, object] | str | None,
-    state: State = TEST,
+    state: NetState = TEST,
     inputs: Mapping[str, Shape] | None = None,
     missing: str = "error",
-) -> Loaded:
+) -> LoadedState:
     """The graph of a net in a NetState, with weights; ``missing`` is as for :func:`netc.compile`.
 
     Raises:
@@ -54,10 +54,10 @@ def loaded(
     if errors:
         raise NetcError(first_of(errors))
     graph, found = assign(runnable(built), weights, missing=missing)  # type: ignore[arg-type]
-    return Loaded(part, graph, built.messages, (*built.diagnostics, *found))
+    return LoadedState(part, graph, built.messages, (*built.diagnostics, *found))
 
 
-def in_state(net: Message, state: State = TEST) -> Message:
+def in_state(net: Message, state: NetState = TEST) -> Message:
     """The net with the layers of a NetState only, and without include and exclude rules.
 
     Raises:

@@ -14,7 +14,7 @@ import numpy as np
 from netc.boundary import reason
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
-from netc.surgery.loading import Loaded
+from netc.surgery.loading import LoadedState
 from netc.weights.numpy_file import open_archive
 
 
@@ -183,7 +183,7 @@ class OtherNet:
 
     kind = "net"
 
-    def __init__(self, other: Loaded, files: tuple[Path, ...], version: str) -> None:
+    def __init__(self, other: LoadedState, files: tuple[Path, ...], version: str) -> None:
         self.other, self.files, self.version = other, files, version
 
     def inputs(self) -> Mapping[str, Array]:

@@ -151,7 +151,7 @@ def _plain(graph: Graph, name: str) -> Shape:
     return tuple(size for size in graph.shape(name) if size != 1)
 
 
-def told(errors: Sequence[Error]) -> str:
+def describe_errors(errors: Sequence[Error]) -> str:
     """``12 blobs equal within 3e-07``."""
     worst = max((error.relative for error in errors), default=0.0)
     blobs = "1 blob" if len(errors) == 1 else f"{len(errors)} blobs"

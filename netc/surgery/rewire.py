@@ -14,10 +14,10 @@ from netc.ops.catalog import CATALOG
 from netc.schema.message import Message
 from netc.surgery.build import map_params, message_of, with_layers, with_texts
 from netc.surgery.heads import source_op
-from netc.surgery.loading import Loaded
+from netc.surgery.loading import LoadedState
 
 
-def rewired(before: Loaded, graph: Graph) -> Message:
+def rewired(before: LoadedState, graph: Graph) -> Message:
     """The NetParameter of a graph that was rewritten from the graph of ``before``."""
     names = blob_names(graph)
     old = {node.name: node for node in before.graph.nodes}

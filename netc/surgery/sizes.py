@@ -18,7 +18,7 @@ from netc.surgery.build import message_of, with_layers
 from netc.surgery.heads import source_op
 from netc.weights.model import Weights
 
-MOST = 2048  # pixels a side that are tried
+MAX_SIDE = 2048  # pixels a side that are tried
 
 # Sizes that images of training sets and crops are commonly of.
 COMMON = (8, 16, 28, 32, 48, 64, 96, 112, 128, 224, 227, 256, 299, 300, 512)
@@ -54,7 +54,9 @@ def square_sizes(
         return count(shape.shape[1:]) if shape is not None and shape.shape else 0
 
     first = _first(lambda side: values(side) >= wanted)
-    return range(first, _first(lambda side: values(side) > wanted)) if first <= MOST else range(0)
+    return (
+        range(first, _first(lambda side: values(side) > wanted)) if first <= MAX_SIDE else range(0)
+    )
 
 
 def _values(layer: Message, weights: Weights) -> int:
@@ -69,7 +71,7 @@ def _values(layer: Message, weights: Weights) -> int:
 
 def _first(holds: Callable[[int], bool]) -> int:
     """The least side of 1 to MOST for which it holds, as it does for all larger ones."""
-    low, high = 1, MOST + 1
+    low, high = 1, MAX_SIDE + 1
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)

@@ -77,7 +77,7 @@ def with_inputs(net: Message, body: Message, sources: Sources) -> Fed:
         batches += [shape[0] for shape in shapes.values() if shape][:1]
         if shapes:
             made.append(_input(layer, shapes))
-        changes.append(_told(layer, shapes))
+        changes.append(_sizes_change(layer, shapes))
     given = {name: shape for name, shape in sources.shapes.items() if name in _fed_tops(made)}
     return Fed(
         with_layers(body, made), tuple(changes), given, batches[0] if batches else 0, tuple(assumed)
@@ -306,7 +306,7 @@ def _input(layer: Message, shapes: Mapping[str, Shape]) -> Message:
     return message_of(layer.type, fields, layer.span)
 
 
-def _told(layer: Message, shapes: Mapping[str, Shape]) -> Change:
+def _sizes_change(layer: Message, shapes: Mapping[str, Shape]) -> Change:
     name, kind = layer.get("name"), layer.get("type")
     if not shapes:
         return Change("deploy", f"layer `{name}` ({kind}) went: nothing needs its tops", layer.span)

@@ -25,7 +25,7 @@ from netc.version import __version__
 _PICTURES = 12  # blobs shown as pictures
 _CHANNELS = 8  # of each, side by side
 _SIDE = 64  # pixels of a channel's picture at most
-_LEAST = 1e-9  # relative error at the foot of the drawing
+_MIN_ERROR = 1e-9  # relative error at the foot of the drawing
 _WIDTH, _HEIGHT = 900, 220
 
 _STYLE = """
@@ -62,7 +62,7 @@ def verification_page(title: str, against: str, found: Verification) -> str:
         _head(title, against, found),
         _drawing(found),
         _table(found),
-        _apart(found),
+        _difference_text(found),
         _pictures(found, against),
     )
     return (
@@ -101,7 +101,7 @@ def _drawing(found: Verification) -> str:
     """The relative error by depth, on a scale of powers of ten."""
     levels = [_level(error.relative) for error in found.errors]
     top = max(1.0, *levels, _level(found.tolerance) + 1)
-    bottom = math.log10(_LEAST)
+    bottom = math.log10(_MIN_ERROR)
 
     def y(level: float) -> float:
         return _HEIGHT - 24 - (level - bottom) / (top - bottom) * (_HEIGHT - 40)
@@ -140,7 +140,7 @@ def _drawing(found: Verification) -> str:
 def _level(relative: float) -> float:
     if not math.isfinite(relative):
         return 2.0
-    return math.log10(min(100.0, max(_LEAST, relative)))
+    return math.log10(min(100.0, max(_MIN_ERROR, relative)))
 
 
 def _table(found: Verification) -> str:
@@ -162,7 +162,7 @@ def _table(found: Verification) -> str:
     return f"<h2>Layer by layer</h2>\n<table><tr>{head}</tr>\n" + "\n".join(rows) + "</table>"
 
 
-def _apart(found: Verification) -> str:
+def _difference_text(found: Verification) -> str:
     if not found.apart:
         return ""
     items = "".join(

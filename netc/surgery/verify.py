@@ -17,7 +17,7 @@ from netc.infer import inferred
 from netc.ir.graph import Array, Graph
 from netc.ir.types import show
 from netc.passes.pipeline import chosen
-from netc.surgery.loading import Loaded
+from netc.surgery.loading import LoadedState
 from netc.surgery.opponents import Opponent
 from netc.surgery.proof import TOLERANCE, Error, departure, error_of
 
@@ -57,7 +57,7 @@ class Verification:
 
 
 def verify_against(
-    net: Loaded,
+    net: LoadedState,
     opponent: Opponent,
     *,
     feeds: Mapping[str, Array] | None = None,

@@ -11,7 +11,7 @@ from netc.syntax.pieces import CLOSERS, OPENERS, LocatedToken
 from netc.syntax.tables import load_tables
 
 
-class Opened(NamedTuple):
+class OpenBrace(NamedTuple):
     """An opening brace and the name before it."""
 
     brace: LocatedToken
@@ -36,9 +36,9 @@ class Braces:
 
     source: Source
     ahead: int = 0
-    opened: list[Opened] = field(default_factory=list)
-    closed: list[tuple[Opened, LocatedToken]] = field(default_factory=list)
-    nested: tuple[Opened, Opened] | None = None
+    opened: list[OpenBrace] = field(default_factory=list)
+    closed: list[tuple[OpenBrace, LocatedToken]] = field(default_factory=list)
+    nested: tuple[OpenBrace, OpenBrace] | None = None
 
     def leave(self, piece: LocatedToken, sign: int = 1) -> None:
         """Count a token of the rest of the text as read; with ``sign`` -1, as inserted there."""
@@ -47,7 +47,7 @@ class Braces:
     def meet(self, piece: LocatedToken, name: str) -> None:
         """Record a token that was read; ``name`` is the last word before it."""
         if piece.terminal in OPENERS:
-            block = Opened(piece, name)
+            block = OpenBrace(piece, name)
             if self.nested is None:
                 self.nested = next(((b, block) for b in self.opened if b.name == name), None)
             self.opened.append(block)
@@ -79,12 +79,12 @@ class Braces:
         return self._never_closed(block, notes, (self._how_to_close(),))
 
     def _never_closed(
-        self, block: Opened, notes: tuple[Note, ...], help: tuple[str, ...]
+        self, block: OpenBrace, notes: tuple[Note, ...], help: tuple[str, ...]
     ) -> Diagnostic:
         message = f"the block `{block.head}` is never closed"
         return Diagnostic("unclosed-brace", message, self._span(block), notes=notes, help=help)
 
-    def _span(self, block: Opened) -> Span:
+    def _span(self, block: OpenBrace) -> Span:
         return Span(self.source, block.brace.begin, block.brace.stop)
 
     def _how_to_close(self) -> str:
@@ -93,7 +93,7 @@ class Braces:
             return "the text ends in the middle of a block: was the file downloaded whole?"
         return f"add a `{OPENERS[self.opened[-1].brace.terminal]}` where the block ends"
 
-    def _closed_by_another(self) -> tuple[Opened, LocatedToken] | None:
+    def _closed_by_another(self) -> tuple[OpenBrace, LocatedToken] | None:
         """The first block whose closing brace stands further left than the block's line."""
         for block, brace in self.closed:
             opening, closing = self._indent(block.brace.begin), self._indent(brace.begin)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from netc.syntax.tables import Tables, load_tables
+from netc.syntax.tables import ParserTables, load_tables
 
 SIMPLE = ("", "", "string", "identifier", "integer", "float", "block")
 """What the group of a simple field is: none, its name, a value of this kind, a block's brace."""
@@ -40,7 +40,7 @@ def simple_scanner() -> re.Pattern[str]:
     return re.compile(_pattern(tables, rf"{name}[ \t]*(?::[ \t]*{value}|(\{{))|"))
 
 
-def _pattern(tables: Tables, first: str) -> str:
+def _pattern(tables: ParserTables, first: str) -> str:
     groups = "|".join(f"({pattern})" for pattern in (*tables.patterns, r"\Z", r"[\s\S]"))
     return rf"(?:{tables.skipped})*(?:{first}{groups})"
 

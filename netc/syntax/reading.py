@@ -19,14 +19,14 @@ _BRACES = {*CLOSERS, *OPENERS}
 _ENDS_TEXT = {*CLOSERS, *OPENERS, "COMMA", "SEMICOLON", "RSQB", "$END"}
 
 
-class Reduced(NamedTuple):
+class Nonterminal(NamedTuple):
     """A nonterminal on the stack, and its first token."""
 
     name: str
     first: LocatedToken | None
 
 
-_Tops = tuple[list[int], list["LocatedToken | Reduced"]]
+_Tops = tuple[list[int], list["LocatedToken | Nonterminal"]]
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Automaton:
     """The parser's stack without values: states, and the symbol that led to each."""
 
     states: list[int] = field(default_factory=lambda: [load_tables().start])
-    symbols: list[LocatedToken | Reduced] = field(default_factory=list)
+    symbols: list[LocatedToken | Nonterminal] = field(default_factory=list)
 
     def allows(self, terminal: str) -> bool:
         """Whether a terminal is legal next, to be shifted or as the end, after reductions."""
@@ -59,7 +59,7 @@ class Automaton:
         while (act := tables.actions[states[-1]][number]) < 0:
             length, origin, _ = tables.rules[~act]
             kept = len(symbols) - length
-            reduced = Reduced(origin, self.first(length) if length else None)
+            reduced = Nonterminal(origin, self.first(length) if length else None)
             undo.append((states[kept + 1 :], symbols[kept:]))
             states[kept + 1 :], symbols[kept:] = (), (reduced,)
             states.append(tables.gotos[states[-1]][origin])
@@ -74,9 +74,9 @@ class Automaton:
     def first(self, depth: int) -> LocatedToken | None:
         """The first token of the symbol at a depth of the stack; None where it has none."""
         symbol = self.symbols[-depth] if len(self.symbols) >= depth else None
-        return symbol.first if isinstance(symbol, Reduced) else symbol
+        return symbol.first if isinstance(symbol, Nonterminal) else symbol
 
-    def push(self, state: int, symbol: LocatedToken | Reduced) -> None:
+    def push(self, state: int, symbol: LocatedToken | Nonterminal) -> None:
         """Push a symbol and the state that it leads to."""
         self.states.append(state)
         self.symbols.append(symbol)
@@ -88,7 +88,7 @@ class Automaton:
             del self.symbols[-count:]
 
 
-class Reading:
+class ParserState:
     """The tokens, the current one, and the stack of what came before.
 
     Attributes:

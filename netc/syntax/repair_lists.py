@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from netc.syntax.pieces import CLOSERS, OPENERS, SCALARS, LocatedToken
-from netc.syntax.reading import Reading
+from netc.syntax.reading import ParserState
 from netc.syntax.wording import shown
 
 _BEYOND = {*CLOSERS, "$END"}
 _STARTS_VALUE = {"COLON", *OPENERS}
 
 
-class ListRepair(Reading):
+class ListRepair(ParserState):
     """A reading that repairs errors in lists."""
 
     def __init__(self, *args: object) -> None:

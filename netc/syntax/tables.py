@@ -25,7 +25,7 @@ SKIPPED = "SKIPPED"
 
 
 @dataclass(frozen=True)
-class Tables:
+class ParserTables:
     """An LALR(1) automaton and the lexer that feeds it.
 
     Attributes:
@@ -54,7 +54,7 @@ class Tables:
 
 
 @lru_cache(maxsize=1)
-def load_tables() -> Tables:
+def load_tables() -> ParserTables:
     """The tables of the prototxt grammar, from the cache if they are in it."""
     grammar = GRAMMAR.read_bytes()
     name = f"prototxt-{content_key(grammar, Path(__file__).read_bytes(), _lark_text())}.json"
@@ -73,7 +73,7 @@ def lark_parser(grammar: str) -> Lark:
     return Lark(grammar, parser="lalr", lexer="basic", start=START)
 
 
-def build_tables(grammar: str) -> Tables:
+def build_tables(grammar: str) -> ParserTables:
     """The tables that Lark computes for a grammar."""
     from lark.grammar import Rule
     from lark.lexer import TerminalDef
@@ -89,7 +89,7 @@ def build_tables(grammar: str) -> Tables:
     rules = [number for number, entry in memo.items() if entry["__type__"] == "Rule"]
     start = table["start_states"][START]
     order = _in_order(table, start)
-    return Tables(
+    return ParserTables(
         terminals=terminals,
         patterns=tuple(t.pattern.to_regexp() for t in lexed),
         skipped=next(t.pattern.to_regexp() for t in lark.terminals if t.name == SKIPPED),
@@ -145,11 +145,11 @@ def _lark_text() -> bytes:
     return Path(spec.origin).read_bytes() if spec and spec.origin else b""
 
 
-def _from_json(entry: bytes) -> Tables | None:
+def _from_json(entry: bytes) -> ParserTables | None:
     """The tables of a cache entry; None where somebody has spoilt it."""
     try:
         data = json.loads(entry)
-        return Tables(
+        return ParserTables(
             terminals=tuple(data["terminals"]),
             patterns=tuple(data["patterns"]),
             skipped=data["skipped"],

@@ -36,8 +36,8 @@ from netc.ops.inputs import ParameterParams
 from netc.ops.reshaping import ReshapeParams
 from netc.plan.split import loose_values
 from netc.train.generator import KEY
-from netc.train.joint import Joint, Names, Parts, no_gradient, no_loss, reads_of
-from netc.train.wanted import Needs, Use, find_needs, owner_of
+from netc.train.joint import GradientParts, Joint, UniqueNames, no_gradient, no_loss, reads_of
+from netc.train.wanted import GradientNeeds, Use, find_needs, owner_of
 
 
 def differentiate(
@@ -85,7 +85,7 @@ class _Backward:
     """
 
     graph: Graph
-    needs: Needs
+    needs: GradientNeeds
     learned: frozenset[str]
     silent: frozenset[Use] = frozenset()
     nodes: list[Node] = field(default_factory=list)
@@ -102,9 +102,9 @@ class _Backward:
     def __post_init__(self) -> None:
         self.values = dict(self.graph.values)
         self.parameters = dict(self.graph.parameters)
-        self.node_names = Names([node.name for node in self.graph.nodes])
-        self.value_names = Names(self.graph.values)
-        self.parameter_names = Names(self.graph.parameters)
+        self.node_names = UniqueNames([node.name for node in self.graph.nodes])
+        self.value_names = UniqueNames(self.graph.values)
+        self.parameter_names = UniqueNames(self.graph.parameters)
         made = (value for node in self.graph.nodes for value in node.outputs)
         self.last = {self.graph.values[value].blob: value for value in made}  # of each blob
         self.loose = loose_values(self.graph)
@@ -356,5 +356,5 @@ class _Backward:
             losses={},
         )
         live = with_nodes(graph, live_nodes(graph))
-        parts = Parts(self.passed, self.learned_of, self.gradients)
+        parts = GradientParts(self.passed, self.learned_of, self.gradients)
         return Joint(live, values, self.sums, self.seeds, frozenset(self.overwritten), parts)

@@ -36,7 +36,7 @@ class Gradients(NamedTuple):
     params: dict[str, tuple[Array, ...]]
 
 
-class Request(NamedTuple):
+class GradientRequest(NamedTuple):
     """What is asked of a net: blobs by the names they are asked by, and seeded values."""
 
     blobs: tuple[tuple[str, str], ...]
@@ -55,17 +55,17 @@ class GradientPrograms(Generic[Program]):
         self._programs: LeastRecentlyUsed[object, tuple[Joint, Program]]
         self._programs = LeastRecentlyUsed(_PROGRAMS)
 
-    def program(self, graph: Graph, request: Request) -> tuple[Joint, Program]:
+    def program(self, graph: Graph, request: GradientRequest) -> tuple[Joint, Program]:
         """The joint graph and its executable, made if they have not been yet."""
         key = (tuple(graph.shape(name) for name in graph.inputs), request)
         return self._programs.get(key, lambda: self._made(graph, request))
 
-    def _made(self, graph: Graph, request: Request) -> tuple[Joint, Program]:
+    def _made(self, graph: Graph, request: GradientRequest) -> tuple[Joint, Program]:
         joint = joint_of(graph, request)
         return joint, self._prepare(joint.graph)
 
 
-def joint_of(graph: Graph, request: Request) -> Joint:
+def joint_of(graph: Graph, request: GradientRequest) -> Joint:
     """The graph with the gradients of all parameters and of the blobs asked for."""
     wanted = tuple(value for _, value in request.blobs)
     return differentiate(
@@ -77,7 +77,7 @@ def joint_of(graph: Graph, request: Request) -> Joint:
     )
 
 
-def requested(graph: Graph, wrt: Sequence[str] | None, seeds: Sequence[str]) -> Request:
+def requested(graph: Graph, wrt: Sequence[str] | None, seeds: Sequence[str]) -> GradientRequest:
     """What is asked for, by the graph's values.
 
     Raises:
@@ -85,9 +85,9 @@ def requested(graph: Graph, wrt: Sequence[str] | None, seeds: Sequence[str]) -> 
     """
     seeded = tuple(dict.fromkeys(_value(graph, name, output=True) for name in seeds))
     if wrt is None:
-        return Request(tuple(graph.input_blobs.items()), True, seeded)
+        return GradientRequest(tuple(graph.input_blobs.items()), True, seeded)
     names = [wrt] if isinstance(wrt, str) else list(wrt)
-    return Request(tuple((name, _value(graph, name)) for name in names), False, seeded)
+    return GradientRequest(tuple((name, _value(graph, name)) for name in names), False, seeded)
 
 
 def _value(graph: Graph, name: str, output: bool = False) -> str:
@@ -133,7 +133,7 @@ def _seed(graph: Graph, name: str, given: object) -> Array:
 def collected(
     graph: Graph,
     joint: Joint,
-    request: Request,
+    request: GradientRequest,
     made: Mapping[str, Array],
     feeds: Mapping[str, AnyArray],
 ) -> Gradients:

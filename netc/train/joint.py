@@ -11,7 +11,7 @@ from netc.ops.gradients.define import ErasedGradient, Reads
 from netc.train.generator import KEY
 
 
-class Parts(NamedTuple):
+class GradientParts(NamedTuple):
     """Gradients on the way, as values of a joint graph.
 
     Args:
@@ -43,7 +43,7 @@ class Joint(NamedTuple):
     parameters: Mapping[str, str]
     seeds: Mapping[str, str]
     overwritten: frozenset[str] = frozenset()
-    parts: Parts = Parts({}, {}, {})
+    parts: GradientParts = GradientParts({}, {}, {})
 
 
 def no_loss(graph: Graph) -> NetcError:
@@ -69,7 +69,7 @@ def reads_of(node: Node, rule: ErasedGradient, kind: str, index: int) -> Reads:
     return reads._replace(inputs=(*reads.inputs, len(own)))
 
 
-class Names:
+class UniqueNames:
     """Names that are each given out once, with ``~2``, ``~3`` ... after one that is taken."""
 
     def __init__(self, taken: Collection[str]) -> None:

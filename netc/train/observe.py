@@ -9,7 +9,7 @@ from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
 from netc.train.differentiate import differentiate
 from netc.train.generator import with_generator
-from netc.train.joint import Parts
+from netc.train.joint import GradientParts
 from netc.train.step import carried_graph
 from netc.train.wanted import Use
 
@@ -18,7 +18,7 @@ class Observed(NamedTuple):
     """A joint graph whose outputs are all values of the forward pass and all gradients."""
 
     graph: Graph
-    parts: Parts
+    parts: GradientParts
 
 
 class Observation(NamedTuple):

@@ -33,7 +33,7 @@ def sample(graph: Graph, name: str, rng: Rng) -> Array:
         contents = CATALOG[node.op].contents(node.params, shapes)
         if index < len(contents) and (content := contents[index]) is not None:
             return content.draw(shape, rng)
-    return _apart(shape, rng)
+    return _spaced(shape, rng)
 
 
 def varied(graph: Graph, rng: Rng) -> Graph:
@@ -52,7 +52,7 @@ def varied(graph: Graph, rng: Rng) -> Graph:
     return with_parameters(graph, found)
 
 
-def _apart(shape: Shape, rng: Rng) -> Array:
+def _spaced(shape: Shape, rng: Rng) -> Array:
     size = count(shape)
     steps = (np.arange(size) + 0.5) / max(1, size) * 2 - 1
     return rng.permutation(steps).reshape(shape).astype(np.float32)

@@ -26,7 +26,7 @@ from netc.ir.types import count
 from netc.ops.inputs import ParameterParams
 from netc.ops.recurrent import RecurrentParams
 from netc.ops.update import CLIP, UPDATE, ClipScaleParams, UpdateParams
-from netc.ops.update_rules import Rule
+from netc.ops.update_rules import UpdateRule
 from netc.passes.state import carry_state
 from netc.train.differentiate import differentiate
 from netc.train.distribute import (
@@ -49,7 +49,7 @@ class Updating:
     clipped and regularised as the gradients of one would be (parallel.cpp, NCCL::run).
     """
 
-    rule: Rule
+    rule: UpdateRule
     weight_decay: float = 0.0
     regularization: str = "L2"
     clip_gradients: float = -1.0

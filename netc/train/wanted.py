@@ -12,7 +12,7 @@ from netc.train.generator import KEY
 Use = tuple[str, int]  # a layer, and which of its parameters
 
 
-class Needs(NamedTuple):
+class GradientNeeds(NamedTuple):
     """Values that need a gradient: ``all``, and the ``hard`` ones, from which one has to pass."""
 
     all: frozenset[str]
@@ -25,7 +25,7 @@ def find_needs(
     values: Collection[str],
     reached: Collection[str],
     silent: Collection[Use] = (),
-) -> Needs:
+) -> GradientNeeds:
     """The values that are wanted, or are made of what is wanted.
 
     Args:
@@ -42,7 +42,9 @@ def find_needs(
         if owner_of(graph, name) in parameters and (node.name, index) not in silent
     }
     hard = _above(graph, above, values, labels=True)
-    return Needs(frozenset(hard | _above(graph, (), reached, labels=False)), frozenset(hard))
+    return GradientNeeds(
+        frozenset(hard | _above(graph, (), reached, labels=False)), frozenset(hard)
+    )
 
 
 def _above(graph: Graph, layers: Collection[str], values: Iterable[str], labels: bool) -> set[str]:

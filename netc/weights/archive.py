@@ -18,7 +18,7 @@ _RATIO = 32  # ... and times its own size that a large one may
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
+class ArchiveEntry:
     """An array of an archive, as float32.
 
     ``key`` is its name in the file, ``stored`` NumPy's name of the dtype it has in the file.
@@ -136,14 +136,14 @@ class Allowance:
 
 
 def gather(
-    path: str, format: FileFormat, names: Iterable[str], entries: Iterable[Entry]
+    path: str, format: FileFormat, names: Iterable[str], entries: Iterable[ArchiveEntry]
 ) -> Weights:
     """The weights made of an archive's entries; ``names`` are its layers in the file's order.
 
     Raises:
         NetcError: no-layers; duplicate-array, where two keys mean the same array.
     """
-    found: dict[str, dict[int, Entry]] = {name: {} for name in names}
+    found: dict[str, dict[int, ArchiveEntry]] = {name: {} for name in names}
     for entry in entries:
         first = found.setdefault(entry.layer, {}).setdefault(entry.index, entry)
         if first is not entry:
@@ -153,7 +153,7 @@ def gather(
     return Weights({name: _layer(name, arrays) for name, arrays in found.items()}, path, format)
 
 
-def _twice(path: str, first: Entry, second: Entry) -> NetcError:
+def _twice(path: str, first: ArchiveEntry, second: ArchiveEntry) -> NetcError:
     same = first.key == second.key
     keys = f"`{first.key}` twice" if same else f"`{first.key}` and `{second.key}`"
     return fault(
@@ -164,13 +164,15 @@ def _twice(path: str, first: Entry, second: Entry) -> NetcError:
     )
 
 
-def _layer(name: str, arrays: dict[int, Entry]) -> LayerWeights:
+def _layer(name: str, arrays: dict[int, ArchiveEntry]) -> LayerWeights:
     indices = tuple(sorted(arrays))
     return LayerWeights(name, tuple(arrays[i].array for i in indices), indices=indices)
 
 
-def entries_of(weights: Weights) -> Iterator[Entry]:
+def entries_of(weights: Weights) -> Iterator[ArchiveEntry]:
     """Every array of the weights in order."""
     for layer in weights.layers.values():
         for index, array, kind in zip(layer.indices, layer.arrays, layer.kinds, strict=True):
-            yield Entry(layer.name, index, array, stored="<f2" if kind == "float16" else "<f4")
+            yield ArchiveEntry(
+                layer.name, index, array, stored="<f2" if kind == "float16" else "<f4"
+            )

@@ -59,7 +59,7 @@ class BlobRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BlobOrigin:
     """Which blob of which file: used in error messages."""
 
     path: str
@@ -128,7 +128,7 @@ def _take_packed_dims(scan: Scanner, blob: BlobRecord, entry: WireField) -> None
         blob.dims.append(signed(value, 64))
 
 
-def blob_shape(blob: BlobRecord, place: Place) -> Shape:
+def blob_shape(blob: BlobRecord, place: BlobOrigin) -> Shape:
     """The blob's shape; the legacy fields win over ``shape``, as in Blob::FromProto.
 
     Raises:
@@ -147,7 +147,7 @@ def blob_shape(blob: BlobRecord, place: Place) -> Shape:
     return shape
 
 
-def read_blob(file: ByteFile, blob: BlobRecord, place: Place) -> Array:
+def read_blob(file: ByteFile, blob: BlobRecord, place: BlobOrigin) -> Array:
     """The blob's numbers as a new read-only float32 array in its shape.
 
     Raises:
@@ -167,14 +167,14 @@ def read_blob(file: ByteFile, blob: BlobRecord, place: Place) -> Array:
     return read_only(values.reshape(shape).astype(np.float32, copy=False))
 
 
-def _chunks(blob: BlobRecord, place: Place) -> list[Chunk]:
+def _chunks(blob: BlobRecord, place: BlobOrigin) -> list[Chunk]:
     """Where the numbers lie: raw_data first, then double_data, then data, as the readers do."""
     if blob.raw is not None and blob.packed_raw:
         return [_raw_chunk(blob, blob.raw, place)]
     return blob.doubles or blob.floats
 
 
-def _raw_chunk(blob: BlobRecord, raw: WireField, place: Place) -> Chunk:
+def _raw_chunk(blob: BlobRecord, raw: WireField, place: BlobOrigin) -> Chunk:
     if blob.raw_type is None:
         raise place.fault(raw.at, "has `raw_data` and no `raw_data_type`")
     dtype = _RAW_TYPES.get(blob.raw_type)
@@ -189,7 +189,7 @@ def _raw_chunk(blob: BlobRecord, raw: WireField, place: Place) -> Chunk:
     return Chunk(raw.start, raw.end, size // item, dtype, item)
 
 
-def _count_fault(blob: BlobRecord, place: Place, shape: Shape, count: int) -> NetcError:
+def _count_fault(blob: BlobRecord, place: BlobOrigin, shape: Shape, count: int) -> NetcError:
     wanted = f"its shape {shape} wants {math.prod(shape):,}"
     if count or not blob.foreign:
         return place.fault(blob.at, f"holds {count:,} values, and {wanted}")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic
 from netc.memory import check_memory
-from netc.weights.blob import BlobRecord, Place, read_blob, scan_blob
+from netc.weights.blob import BlobOrigin, BlobRecord, read_blob, scan_blob
 from netc.weights.bytefile import ByteFile, open_bytes
 from netc.weights.faults import fault
 from netc.weights.layer_types import V0_TYPES, V1_TYPES
@@ -216,7 +216,7 @@ def _read_layer(file: ByteFile, record: LayerRecord) -> LayerWeights:
     return LayerWeights(
         record.name,
         tuple(
-            read_blob(file, blob, Place(file.path, record.name, index))
+            read_blob(file, blob, BlobOrigin(file.path, record.name, index))
             for index, blob in enumerate(record.blobs)
         ),
         record.type,

@@ -19,7 +19,7 @@ import numpy as np
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ops.array import AnyArray
-from netc.weights.archive import Allowance, Entry, blob_name, check_array, entries_of, gather
+from netc.weights.archive import Allowance, ArchiveEntry, blob_name, check_array, entries_of, gather
 from netc.weights.faults import fault
 from netc.weights.model import Weights, read_only
 
@@ -59,7 +59,7 @@ def load_hdf5(path: str | os.PathLike[str]) -> Weights:
     name, h5py = os.fspath(path), h5py_module()
     with strangers_bytes(lambda error: hdf5_fault(name, error)):
         with h5py.File(name, "r") as file:
-            return _Walk(name, h5py).load(file)
+            return _GroupWalk(name, h5py).load(file)
 
 
 def hdf5_fault(path: str, error: Exception) -> NetcError:
@@ -77,7 +77,7 @@ def hdf5_fault(path: str, error: Exception) -> NetcError:
     return fault("malformed-weights", path, f"the HDF5 file is damaged: {why}", "download it again")
 
 
-class _Walk:
+class _GroupWalk:
     """One walk through a file's groups."""
 
     def __init__(self, path: str, h5py: ModuleType) -> None:
@@ -94,7 +94,7 @@ class _Walk:
         entries = list(self._group(data, "", 0))
         return gather(self.path, "hdf5", self.layers, entries)
 
-    def _group(self, group: h5py.Group, name: str, depth: int) -> Iterator[Entry]:
+    def _group(self, group: h5py.Group, name: str, depth: int) -> Iterator[ArchiveEntry]:
         """The arrays below a group; the group is a layer if it holds arrays or nothing."""
         if depth > _MAX_DEPTH:
             raise fault("malformed-weights", self.path, f"groups are over {_MAX_DEPTH} deep")
@@ -110,7 +110,7 @@ class _Walk:
             elif isinstance(member, self.h5py.Dataset):
                 layer, index = blob_name(self.path, path)
                 self.layers[layer] = None
-                yield Entry(layer, index, self._array(member, path), path)
+                yield ArchiveEntry(layer, index, self._array(member, path), path)
         if name and not below:
             self.layers[name] = None
 

@@ -6,7 +6,7 @@ import os
 
 from netc.ir.graph import Array
 from netc.weights.archive import check_kind
-from netc.weights.blob import Place, read_blob, scan_blob
+from netc.weights.blob import BlobOrigin, read_blob, scan_blob
 from netc.weights.bytefile import ByteFile, open_bytes
 from netc.weights.faults import fault
 from netc.weights.model import float32_array
@@ -54,7 +54,7 @@ def _binaryproto(file: ByteFile) -> Array:
     if scan.field(0, file.size).wire == LENGTH and file.peek(0, 1) in (b"\x0a", b"\x12"):
         raise fault("not-a-mean", file.path, "this is a net's weights, and one blob is wanted")
     blob = scan_blob(scan, 0, file.size)
-    return read_blob(file, blob, Place(file.path, "", 0))
+    return read_blob(file, blob, BlobOrigin(file.path, "", 0))
 
 
 def _npy(file: ByteFile) -> Array:

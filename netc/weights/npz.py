@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from netc.weights.archive import Entry, blob_name, check_kind, entries_of, gather
+from netc.weights.archive import ArchiveEntry, blob_name, check_kind, entries_of, gather
 from netc.weights.model import Weights, float32_array
 from netc.weights.numpy_file import NumpyArchive, open_archive
 from netc.weights.quantized import RECORD, SCALES, decoded
@@ -32,11 +32,11 @@ def _is_beside(archive: NumpyArchive, key: str) -> bool:
     return RECORD in archive.names and (key == RECORD or key.startswith(SCALES))
 
 
-def _entry(archive: NumpyArchive, key: str) -> Entry:
+def _entry(archive: NumpyArchive, key: str) -> ArchiveEntry:
     layer, index = blob_name(archive.path, key)
     array = archive.read(key)
     check_kind(archive.path, key, array.dtype.kind)
-    return Entry(layer, index, float32_array(decoded(archive, key, array)), key)
+    return ArchiveEntry(layer, index, float32_array(decoded(archive, key, array)), key)
 
 
 def save_npz(path: Path, weights: Weights) -> None:

@@ -22,7 +22,7 @@ from netc.diagnostics import NetcError
 from netc.files import replacing
 from netc.ir.graph import Array
 from netc.weights.archive import Allowance
-from netc.weights.blob import Place, read_blob, scan_blob
+from netc.weights.blob import BlobOrigin, read_blob, scan_blob
 from netc.weights.bytefile import ByteFile, open_bytes
 from netc.weights.faults import fault
 from netc.weights.hdf5 import check_dataset, dataset_bytes, h5py_module, hdf5_fault, own_member
@@ -131,7 +131,7 @@ def _blob(file: ByteFile, scan: Scanner, entry: WireField, index: int) -> Array:
     scan.expect(entry, LENGTH)
     if index >= _MAX_BLOBS:
         raise _no_state(file.path, f"it has more than {_MAX_BLOBS:,} blobs, the limit")
-    place = Place(file.path, "history", index)
+    place = BlobOrigin(file.path, "history", index)
     return read_blob(file, scan_blob(scan, entry.start, entry.end), place)
 
 

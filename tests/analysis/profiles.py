@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netc.analysis.profile import Profile, profile
+from netc.analysis.profile import NetProfile, profile
 from netc.diagnostics import Collector, Source
 from netc.frontend import build, read_net
-from netc.lower.rules import State, filter_layers, merged_state
+from netc.lower.rules import NetState, filter_layers, merged_state
 
 
-def profile_of(net: Path | str, phase: str = "TEST") -> Profile:
+def profile_of(net: Path | str, phase: str = "TEST") -> NetProfile:
     """The profile of a file, or of a net's text."""
     message = read_net(net if isinstance(net, Path) else Source("net.prototxt", net)).message
-    state = merged_state(message, State(phase))
+    state = merged_state(message, NetState(phase))
     return profile(build(message, phase=phase).graph, filter_layers(message, state, Collector()))
 
 

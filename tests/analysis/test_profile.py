@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from netc.analysis.profile import Profile
+from netc.analysis.profile import NetProfile
 from netc.ir.types import Shape
 from tests.analysis.profiles import conv, data, layer, profile_of
 
@@ -14,7 +14,7 @@ UNKNOWN = (
 )
 
 
-def row(profile: Profile, name: str) -> tuple[Shape | None, int | None, int | None]:
+def row(profile: NetProfile, name: str) -> tuple[Shape | None, int | None, int | None]:
     found = next(item for item in profile.layers if item.name == name)
     cost = found.cost.parameters if found.cost else None
     return profile.shape(found.outputs[0]), cost, profile.bytes(found)

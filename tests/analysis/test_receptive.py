@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netc.analysis.receptive import AxisField, ReceptiveField, Run, receptive_fields
+from netc.analysis.receptive import AxisField, Interval, ReceptiveField, receptive_fields
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
 from netc.ops.catalog import CATALOG
@@ -150,8 +150,8 @@ def test_branches_join() -> None:
     crop, total = fields["crop"], fields["sum"]
     assert (crop.size, crop.padding) == ((1, 1), (2, -2)), "the second bottom gives its size alone"
     assert (total.size, total.padding, total.stride) == ((4, 4), (2, 1), (1, 1))
-    assert fields["uneven"].axes[0] == AxisField((Run(-1, 9),), 0), "strides 1/2 and 1"
-    assert fields["ip"].axes[0] == AxisField((Run(-2, 9),), 0)
+    assert fields["uneven"].axes[0] == AxisField((Interval(-1, 9),), 0), "strides 1/2 and 1"
+    assert fields["ip"].axes[0] == AxisField((Interval(-2, 9),), 0)
     assert "other" not in fields and "y" not in fields
     assert set(receptive_fields(graph_of(BRANCHES), "y")) == {"y", "other"}
     assert receptive_fields(graph_of(BRANCHES), "a")["crop"].padding == (-1, -5)
@@ -209,7 +209,7 @@ def test_fields_are_what_the_numbers_say(layers: list[str], size: int) -> None:
     before = [(receptive_fields(graph, v)[last].axes[0], graph.shape(v)[2]) for v in graph.values]
     for element in range(moved.shape[1]):
         seen = np.flatnonzero(moved[:, element])
-        runs = [axis.run(element) or Run(0, 0) for axis, _ in before]
+        runs = [axis.run(element) or Interval(0, 0) for axis, _ in before]
         run = before[0][0].run(element)
         assert all(run is not None and run.first <= i <= run.last for i in seen)
         if run and all(r.first >= 0 and r.last < s for r, (_, s) in zip(runs, before, strict=True)):

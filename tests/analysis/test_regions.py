@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from netc.analysis.structure import Module, structure
+from netc.analysis.structure import ModuleGroup, structure
 from tests.analysis.profiles import conv, data, layer, profile_of
 
 DATA = data(2, 3, 32, 32)
@@ -14,7 +14,9 @@ DATA = data(2, 3, 32, 32)
 
 def folded(text: str) -> list[str]:
     return [
-        f"{part.name}*{len(list(part.chains()))}" if isinstance(part, Module) else part.head.name
+        f"{part.name}*{len(list(part.chains()))}"
+        if isinstance(part, ModuleGroup)
+        else part.head.name
         for part in structure(profile_of(text)).parts
     ]
 
@@ -59,5 +61,5 @@ def test_heads_of_a_detection_net() -> None:
 def test_public_nets_are_no_single_box(name: str, corpus: Path) -> None:
     root = structure(profile_of(corpus / "files" / name))
     total = len(list(root.chains()))
-    modules = [len(list(part.chains())) for part in root.parts if isinstance(part, Module)]
+    modules = [len(list(part.chains())) for part in root.parts if isinstance(part, ModuleGroup)]
     assert max(modules, default=0) <= total / 2 and len(root.parts) >= 4

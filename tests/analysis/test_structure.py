@@ -2,16 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netc.analysis.chain import Chain
-from netc.analysis.structure import Module, chains_of, structure
+from netc.analysis.chain import LayerChain
+from netc.analysis.structure import ModuleGroup, chains_of, structure
 from tests.analysis.profiles import conv, data, layer, profile_of
 
 
-def tree(module: Module) -> list[object]:
+def tree(module: ModuleGroup) -> list[object]:
     """Names: chains as texts, modules as (name, path, parts)."""
     return [
         "+".join(item.name for item in part.layers)
-        if isinstance(part, Chain)
+        if isinstance(part, LayerChain)
         else (part.name, part.path, tree(part))
         for part in module.parts
     ]
@@ -103,7 +103,7 @@ def test_modules_of_public_nets(nets: Path) -> None:
         for name in ("googlenet", "resnet152", "vgg16", "densenet121")
     }
     modules = {
-        name: [p.path for p in parts if isinstance(p, Module)] for name, parts in found.items()
+        name: [p.path for p in parts if isinstance(p, ModuleGroup)] for name, parts in found.items()
     }
     assert [p for p in modules["googlenet"] if p.startswith("inception")] == [
         f"inception_{p}" for p in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")

@@ -15,8 +15,8 @@ import pytest
 
 import netc
 from benchmarks.seeded import seeded_inputs, seeded_weights
-from netc.aot.build import Choices, Made, build
-from netc.aot.page import Picture
+from netc.aot.build import BuiltLibrary, Choices, build
+from netc.aot.page import PagePicture
 from netc.aot.targets import host_target
 from netc.ir.graph import Array, Graph
 from netc.ops.reduced import Int8
@@ -98,7 +98,7 @@ def here(
     return list(made(dict(feeds)).values())
 
 
-def example(made: Made, folder: Path) -> str:
+def example(made: BuiltLibrary, folder: Path) -> str:
     """The example, compiled and linked with the library."""
     name = made.library.name
     command = [
@@ -616,7 +616,7 @@ def test_a_page_runs_in_a_browser(tmp_path: Path) -> None:
     folder = PROTOTXT / "digits"
     net = netc.compile(folder / "deploy.prototxt", folder / "digits.caffemodel", threads=1)
     labels = [f"<b>{n}</b>" for n in range(10)]
-    picture = Picture(mean=(16.0,), scale=1 / 256, labels=labels)
+    picture = PagePicture(mean=(16.0,), scale=1 / 256, labels=labels)
     build(net.graph, tmp_path, Choices(target="wasm32"), picture=picture)
     page = (tmp_path / "index.html").read_text("utf-8")
     (tmp_path / "probe.html").write_text(page.replace("</html>", PROBE + "</html>"), "utf-8")

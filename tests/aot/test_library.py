@@ -10,7 +10,7 @@ import pytest
 
 import netc
 from netc.aot.build import Choices, plan_library
-from netc.aot.library import ARENA, EXTERNAL, NUMBER, WEIGHTS, WORKSPACE, Library, identifier
+from netc.aot.library import ARENA, EXTERNAL, NUMBER, WEIGHTS, WORKSPACE, PlannedLibrary, identifier
 from netc.aot.objects import kernel_objects
 from netc.aot.source import header, source, weights_file
 from netc.aot.targets import cpus_of, target_of
@@ -27,7 +27,7 @@ CONV = (
 )
 
 
-def planned(*layers: str, **choices: Any) -> Library:
+def planned(*layers: str, **choices: Any) -> PlannedLibrary:
     text = 'name: "a net"\n' + "\n".join(layers)
     graph = netc.compile(text=text, backend="reference", missing="fill").graph
     return plan_library(graph, Choices(**choices))
@@ -198,7 +198,7 @@ def test_constants_with_gaps_keep_their_memory() -> None:
 
 def test_a_page_is_for_pictures(tmp_path: Path) -> None:
     from netc.aot.build import build
-    from netc.aot.page import Picture
+    from netc.aot.page import PagePicture
 
     graph = netc.compile(
         text=f'name: "n" {INPUT % "dim: 2 dim: 5"} '
@@ -206,5 +206,5 @@ def test_a_page_is_for_pictures(tmp_path: Path) -> None:
         backend="reference",
     ).graph
     with pytest.raises(NetcError, match="a page runs WebAssembly, and the target is"):
-        build(graph, tmp_path / "out", Choices(target="x86_64-linux-gnu"), picture=Picture())
+        build(graph, tmp_path / "out", Choices(target="x86_64-linux-gnu"), picture=PagePicture())
     assert not (tmp_path / "out").exists()

@@ -53,13 +53,13 @@ def test_rates_are_of_their_own_iteration() -> None:
 
 
 def test_csv_and_json_come_back_as_they_were(tmp_path: Path) -> None:
-    from netc.solver.rows import Rows
+    from netc.solver.rows import EventRows
 
     rows: list[dict[str, Any]] = [
         {"net": "train", "iteration": 0, "loss": 2.5, "smoothed_loss": 2.5, "rate": 0.1},
         {"net": "test 0", "iteration": 5, "accuracy": 0.5},
     ]
-    kept = Rows(rows=rows)
+    kept = EventRows(rows=rows)
     kept.write_csv(tmp_path / "run.csv")
     kept.write_json(tmp_path / "run.json")
     assert read_rows(tmp_path / "run.csv") == rows == read_rows(tmp_path / "run.json")

@@ -23,7 +23,7 @@ from netc.diagnostics import NetcError
 from netc.driver import compile
 from netc.export.onnx import save, to_onnx
 from netc.frontend import read_net
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.memory import budget_of, using
 from netc.sources.catalog import open_sources
 from tests.fuzz.engine import Target, change_bytes, change_text, told
@@ -78,7 +78,7 @@ def change_member(rng: random.Random, data: bytes) -> bytes:
 
 def read_batches(folder: Path) -> None:
     """Some batches of what the net's data layers name."""
-    sources = open_sources(read_net(folder / NET).message, State("TRAIN"), folder, 0)
+    sources = open_sources(read_net(folder / NET).message, NetState("TRAIN"), folder, 0)
     assert sources is not None
     for position in range(_BATCHES):
         for array in sources(position).values():

@@ -8,17 +8,17 @@ from netc.diagnostics import NetcError, Source
 from netc.language.evaluate import Evaluator
 from netc.language.frame import Frame
 from netc.language.parser import parse_program
-from netc.language.tree import Expression, Let, Step
-from netc.language.values import Blob, Value
+from netc.language.tree import CallStep, Expression, Let
+from netc.language.values import BlobRef, Value
 
 
 class NoLayers:
     """Makes nothing; an expression that asks it to has gone wrong."""
 
-    def use(self, step: Step, bottoms: list[Blob], owned: bool, frame: Frame) -> Value:
+    def use(self, step: CallStep, bottoms: list[BlobRef], owned: bool, frame: Frame) -> Value:
         raise AssertionError(f"{step.name} was made")
 
-    def lost_use(self, step: Step, frame: Frame) -> Value:
+    def lost_use(self, step: CallStep, frame: Frame) -> Value:
         raise AssertionError(f"{step.name} was lost")
 
     def is_type(self, name: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from netc.diagnostics import NetcError, Source
 from netc.language.parser import parse_program
-from netc.language.tree import Body, FieldList, FieldOf, Hole, Text
+from netc.language.tree import Body, FieldList, FieldOf, Interpolation, TextLiteral
 from netc.syntax.ast import Scalar
 
 
@@ -43,8 +43,8 @@ def test_scalars(text: str, kind: str, value: object) -> None:
         ("a: { b: 1 }", Body),
         ("a < b: 1 >", Body),
         ("a: [1, 2]", FieldList),
-        ("a: ${1 + 2}", Hole),
-        ("a: 'b' 'c'", Text),
+        ("a: ${1 + 2}", Interpolation),
+        ("a: 'b' 'c'", TextLiteral),
     ],
 )
 def test_other_values(text: str, kind: type) -> None:
@@ -53,7 +53,7 @@ def test_other_values(text: str, kind: type) -> None:
 
 def test_strings_side_by_side_are_one() -> None:
     found = field("a: 'b' \"c\"").value
-    assert isinstance(found, Text) and "".join(map(str, found.parts)) == "bc"
+    assert isinstance(found, TextLiteral) and "".join(map(str, found.parts)) == "bc"
 
 
 def test_an_extensions_name_is_in_brackets() -> None:

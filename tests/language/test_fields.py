@@ -6,8 +6,8 @@ import pytest
 
 from netc.diagnostics import Source, Span
 from netc.language.fields import scalar, string_field
-from netc.language.shorts import Word
-from netc.language.values import Blob
+from netc.language.shorts import EnumWord
+from netc.language.values import BlobRef
 from tests.language.texts import fault, message, schema
 
 SPAN = Span(Source("t", "x"), 0, 1)
@@ -21,8 +21,8 @@ LAYER = schema().message("NetParameter").fields["layer"].message
         (3, "integer", 3),
         (0.5, "float", 0.5),
         ("a", "string", b"a"),
-        (Blob("b"), "string", b"b"),
-        (Word("MAX"), "identifier", "MAX"),
+        (BlobRef("b"), "string", b"b"),
+        (EnumWord("MAX"), "identifier", "MAX"),
     ],
 )
 def test_a_value_as_a_scalar(value: object, kind: str, result: object) -> None:

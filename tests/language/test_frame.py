@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netc.diagnostics import Source, Span
 from netc.language.frame import Frame
-from netc.language.values import Blob
+from netc.language.values import BlobRef
 from tests.language.texts import INPUT, names
 
 SOURCE = Source("t.netc", "module m(): x -> y { }\ndata -> m\n")
@@ -15,11 +15,11 @@ def span(start: int, end: int) -> Span:
 
 
 def test_a_module_sees_values_of_the_file_and_none_of_its_blobs() -> None:
-    file = Frame(values={"n": 3, "data": Blob("data")})
+    file = Frame(values={"n": 3, "data": BlobRef("data")})
     inner = file.inner("", span(23, 27))
     assert inner.find("n") == 3
     assert inner.find("data") is None
-    assert file.find("data") == Blob("data")
+    assert file.find("data") == BlobRef("data")
 
 
 def test_an_inner_value_hides_the_files() -> None:

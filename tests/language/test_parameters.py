@@ -7,12 +7,12 @@ import pytest
 from netc.diagnostics import NetcError, Source
 from netc.language.parameters import check_names, declared_type, given_value
 from netc.language.parser import parse_program
-from netc.language.tree import Declared
+from netc.language.tree import ParameterDeclaration
 
 
-def declared(text: str) -> Declared:
+def declared(text: str) -> ParameterDeclaration:
     (found,) = parse_program(Source("t.netc", f"param {text}\n")).statements
-    assert isinstance(found, Declared)
+    assert isinstance(found, ParameterDeclaration)
     return found
 
 

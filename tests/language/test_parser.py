@@ -21,17 +21,17 @@ def text_at(span: Span) -> str:
     ("text", "kinds"),
     [
         ("name: 'net'", [tree.FieldOf]),
-        ("param n: int = 3", [tree.Declared]),
+        ("param n: int = 3", [tree.ParameterDeclaration]),
         ("let n = 3", [tree.Let]),
         ("y = x -> relu", [tree.Assign]),
         ("a, b = x -> m", [tree.Assign]),
-        ("x -> relu", [tree.Run]),
-        ("-> relu", [tree.Run]),
-        ("module m(): x -> y { }", [tree.Module]),
+        ("x -> relu", [tree.ChainStatement]),
+        ("-> relu", [tree.ChainStatement]),
+        ("module m(): x -> y { }", [tree.ModuleDefinition]),
         ("repeat 3 { }", [tree.Repeat]),
         ("for i in 0..3 { }", [tree.Repeat]),
         ("if true { } else { }", [tree.If]),
-        ("phase TRAIN { }", [tree.Phase]),
+        ("phase TRAIN { }", [tree.PhaseBlock]),
         ("include 'm.netc'", [tree.Include]),
         ("input x: [1, 3, _, _]", [tree.Input]),
         ("expect x: [1, _]", [tree.Expect]),
@@ -45,7 +45,7 @@ def test_statements_by_their_kinds(text: str, kinds: list[type]) -> None:
 
 def test_a_module() -> None:
     (module,) = parse("module m(a: int = 1, b, c: [float]): x, y -> z, w { }")
-    assert isinstance(module, tree.Module)
+    assert isinstance(module, tree.ModuleDefinition)
     assert module.name == "m"
     assert [(p.name, p.type, p.default is None) for p in module.parameters] == [
         ("a", "int", False),
@@ -74,7 +74,7 @@ def test_an_open_size_is_none() -> None:
 
 def test_a_chains_steps_and_arguments() -> None:
     (run,) = parse("x -> conv(4, kernel_size: 3) -> relu")
-    assert isinstance(run, tree.Run)
+    assert isinstance(run, tree.ChainStatement)
     first, second = run.chain.steps
     assert (first.name, second.name) == ("conv", "relu")
     assert [argument.name for argument in first.arguments] == ["", "kernel_size"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from netc.language.placement import Placement
+from netc.language.placement import FieldFinder
 from tests.language.texts import INPUT, fault, message, schema
 
 LAYER = schema().message("NetParameter").fields["layer"].message
 assert LAYER is not None
-PLACEMENT = Placement(LAYER)
+PLACEMENT = FieldFinder(LAYER)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from netc.language.placement import Placement
-from netc.language.shorts import BASES, IN_PLACE, MESSAGES, OF_LAYER, SHORTS, Word
+from netc.language.placement import FieldFinder
+from netc.language.shorts import BASES, IN_PLACE, MESSAGES, OF_LAYER, SHORTS, EnumWord
 from netc.ops.catalog import LAYERS
 from tests.language.texts import INPUT, expanded, layers, message, schema
 
@@ -17,13 +17,13 @@ FIELDS = LAYER.fields
 @pytest.mark.parametrize("name", SHORTS)
 def test_types_and_fields_are_there(name: str) -> None:
     assert LAYER is not None
-    short, placement = SHORTS[name], Placement(LAYER)
+    short, placement = SHORTS[name], FieldFinder(LAYER)
     assert short.type in LAYERS
     for field in (*short.values, *(field for field, _ in short.preset)):
         assert placement.find(short.type, field), field
     for field, value in short.preset:
         placed = placement.find(short.type, field)
-        assert placed is not None and (placed.field.kind == "enum") == isinstance(value, Word)
+        assert placed is not None and (placed.field.kind == "enum") == isinstance(value, EnumWord)
 
 
 def test_tables_name_layers_and_messages_that_exist() -> None:

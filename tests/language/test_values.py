@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from netc.language.limits import MAX_BITS, MAX_LIST, MAX_STRING
 from netc.language.values import (
-    Blob,
+    BlobRef,
     MeaningError,
     conform,
     division_help,
@@ -35,7 +35,7 @@ SCALARS = st.one_of(
         (3, "an int", "int", "3"),
         (0.5, "a float", "float", "0.5"),
         ("a", "a string", "string", "a"),
-        (Blob("b"), "a blob", "", "b"),
+        (BlobRef("b"), "a blob", "", "b"),
     ],
 )
 def test_kinds(value: object, name: str, type: str, text: str) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from netc.lower.blobs import Names
+from netc.lower.blobs import NamePool
 
 
 def test_a_name_is_given_out_once() -> None:
-    names = Names({"relu#3"})
+    names = NamePool({"relu#3"})
     given = [names.take("relu") for _ in range(4)]
     assert given == ["relu", "relu#2", "relu#4", "relu#5"]
     assert names.take("relu#2") == "relu#2#2"
@@ -22,7 +22,7 @@ def test_the_search_goes_on_where_it_ended() -> None:
             type(self).looks += 1
             return super().__contains__(name)
 
-    names = Names(Counted())
+    names = NamePool(Counted())
     for _ in range(1000):
         names.take("")
     assert Counted.looks < 5000

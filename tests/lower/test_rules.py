@@ -6,10 +6,10 @@ import pytest
 
 from netc.diagnostics import Collector, Source
 from netc.frontend import read_net
-from netc.lower.rules import State, exclusion, filter_layers, merged_state
+from netc.lower.rules import NetState, exclusion, filter_layers, merged_state
 from netc.schema.message import Message
 
-TEST, TRAIN = State("TEST"), State("TRAIN")
+TEST, TRAIN = NetState("TEST"), NetState("TRAIN")
 
 
 def net(text: str) -> Message:
@@ -29,22 +29,23 @@ def ruled(rules: str) -> Message:
         ("include { phase: TRAIN }", TRAIN, None),
         ("include { phase: TRAIN }", TEST, "its phase is TRAIN"),
         ("include { phase: TRAIN } include { phase: TEST }", TEST, None),  # one of them will do
-        ("include { min_level: 2 }", State(level=1), "its min_level is 2"),
-        ("include { min_level: 2 }", State(level=2), None),
-        ("include { max_level: 2 }", State(level=3), "its max_level is 2"),
-        ("include { max_level: 0 }", State(level=1), "its max_level is 0"),  # written, so it counts
-        ('include { stage: "a" stage: "b" }', State(stages=("a",)), "it needs stage `b`"),
-        ('include { stage: "a" stage: "b" }', State(stages=("b", "a")), None),
-        ('include { not_stage: "a" }', State(stages=("a",)), "it is not in stage `a`"),
+        ("include { min_level: 2 }", NetState(level=1), "its min_level is 2"),
+        ("include { min_level: 2 }", NetState(level=2), None),
+        ("include { max_level: 2 }", NetState(level=3), "its max_level is 2"),
+        # Written, so that it counts.
+        ("include { max_level: 0 }", NetState(level=1), "its max_level is 0"),
+        ('include { stage: "a" stage: "b" }', NetState(stages=("a",)), "it needs stage `b`"),
+        ('include { stage: "a" stage: "b" }', NetState(stages=("b", "a")), None),
+        ('include { not_stage: "a" }', NetState(stages=("a",)), "it is not in stage `a`"),
         ('include { not_stage: "a" }', TEST, None),
         ("exclude { phase: TEST }", TEST, "its `exclude` rule is met"),
         ("exclude { phase: TEST }", TRAIN, None),
-        ('exclude { phase: TRAIN } exclude { stage: "a" }', State(stages=("a",)),
+        ('exclude { phase: TRAIN } exclude { stage: "a" }', NetState(stages=("a",)),
          "its `exclude` rule is met"),
         ('exclude { phase: TEST stage: "a" }', TEST, None),  # a rule is met whole or not
     ],
 )  # fmt: skip
-def test_a_rule(rules: str, state: State, why: str | None) -> None:
+def test_a_rule(rules: str, state: NetState, why: str | None) -> None:
     assert exclusion(ruled(rules), state) == why
 
 
@@ -76,6 +77,8 @@ def test_both_kinds_of_rules_are_an_error_at_the_second() -> None:
 
 def test_the_net_s_own_stages_are_added_and_its_level_is_not() -> None:
     own = net('state { level: 3 phase: TRAIN stage: "a" stage: "b" }')
-    assert merged_state(own, State("TRAIN", 0, ("b", "c"))) == State("TRAIN", 0, ("a", "b", "c"))
-    assert merged_state(own, State("TEST", 5)) == State("TEST", 5, ("a", "b"))
+    assert merged_state(own, NetState("TRAIN", 0, ("b", "c"))) == NetState(
+        "TRAIN", 0, ("a", "b", "c")
+    )
+    assert merged_state(own, NetState("TEST", 5)) == NetState("TEST", 5, ("a", "b"))
     assert merged_state(net('name: "n"'), TEST) == TEST

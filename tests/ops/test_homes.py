@@ -10,7 +10,7 @@ from importlib import import_module
 
 import netc.ops
 from netc.ops import homes
-from netc.ops.catalog import CATALOG, LAYERS, Table, has_role
+from netc.ops.catalog import CATALOG, LAYERS, LazyCatalog, has_role
 from netc.ops.define import erased
 from netc.ops.python import BUILT_IN, OPS, is_implemented
 from netc.ops.role import Role
@@ -59,7 +59,7 @@ def test_built_in_python_layers_are_registered_where_the_table_says() -> None:
 
 def test_a_table_is_a_mapping() -> None:
     (python,) = OPS
-    table = Table({"Python": lambda name: erased(python)})
+    table = LazyCatalog({"Python": lambda name: erased(python)})
     assert list(table) == ["Python"] and len(table) == 1
     assert "Python" in table and "python" not in table
     assert table["Python"] is python and table.get("python") is None

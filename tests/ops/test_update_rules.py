@@ -8,7 +8,7 @@ import pytest
 from netc.ops.update_rules import (
     SOLVER_TYPES,
     LocalRate,
-    Rule,
+    UpdateRule,
     clip_scale,
     local_rate,
     regularized,
@@ -18,7 +18,7 @@ from netc.ops.update_rules import (
 ONE = np.ones(3, np.float32)
 
 
-def after(rule: Rule, gradients: list[float], rate: float = 0.5) -> list[float]:
+def after(rule: UpdateRule, gradients: list[float], rate: float = 0.5) -> list[float]:
     """A parameter that starts at 0, after each of these gradients."""
     data = np.zeros(1, np.float32)
     history = (np.zeros(1, np.float32),) * rule.histories
@@ -33,27 +33,33 @@ def after(rule: Rule, gradients: list[float], rate: float = 0.5) -> list[float]:
 @pytest.mark.parametrize(
     ("rule", "want"),
     [
-        (Rule("SGD", 0.5), [-1.0, -2.5, -3.25]),
-        (Rule("Nesterov", 0.5), [-1.5, -3.25, -3.625]),
-        (Rule("AdaGrad", delta=0.0), [-0.5, -0.5 - 0.5 / 2**0.5, -0.5 - 0.5 / 2**0.5]),
-        (Rule("RMSProp", rms_decay=0.75, delta=0.0), [-1.0, -1 - 2 / 7**0.5 * 1, -1 - 2 / 7**0.5]),
+        (UpdateRule("SGD", 0.5), [-1.0, -2.5, -3.25]),
+        (UpdateRule("Nesterov", 0.5), [-1.5, -3.25, -3.625]),
+        (UpdateRule("AdaGrad", delta=0.0), [-0.5, -0.5 - 0.5 / 2**0.5, -0.5 - 0.5 / 2**0.5]),
+        (
+            UpdateRule("RMSProp", rms_decay=0.75, delta=0.0),
+            [-1.0, -1 - 2 / 7**0.5 * 1, -1 - 2 / 7**0.5],
+        ),
     ],
-    ids=lambda r: r.name if isinstance(r, Rule) else "",
+    ids=lambda r: r.name if isinstance(r, UpdateRule) else "",
 )
-def test_by_hand(rule: Rule, want: list[float]) -> None:
+def test_by_hand(rule: UpdateRule, want: list[float]) -> None:
     gradients = [2.0, 2.0, 0.0]
     assert after(rule, gradients) == pytest.approx(want, rel=1e-6)
 
 
 def test_adam_corrects_its_means() -> None:
     # With constant gradients both corrected means are the gradient and its square.
-    got = after(Rule("Adam", 0.9, 0.999, delta=0.0), [3.0, 3.0], rate=0.1)
+    got = after(UpdateRule("Adam", 0.9, 0.999, delta=0.0), [3.0, 3.0], rate=0.1)
     assert got == pytest.approx([-0.1, -0.2], rel=1e-5)
 
 
 def test_amsgrads_divisor_never_falls() -> None:
     gradients = [8.0, 0.5, 0.5]
-    largest, fed_back = Rule("AMSGrad", 0.0, 0.5, delta=0.0), Rule("Adam", 0.0, 0.5, 0, 0.0, True)
+    largest, fed_back = (
+        UpdateRule("AMSGrad", 0.0, 0.5, delta=0.0),
+        UpdateRule("Adam", 0.0, 0.5, 0, 0.0, True),
+    )
     # First step: 1 - beta2 corrects the mean. Later 32 stays the largest mean of squares.
     want = [-1.0, -1 - 0.75**0.5 * 0.5 / 32**0.5, 0]
     want[2] = want[1] - 0.875**0.5 * 0.5 / 32**0.5
@@ -67,7 +73,7 @@ def test_amsgrads_divisor_never_falls() -> None:
 
 
 def test_adamax_divides_by_the_largest_gradient_of_late() -> None:
-    got = after(Rule("AdaMax", 0.0, 0.5), [4.0, 1.0], rate=0.1)
+    got = after(UpdateRule("AdaMax", 0.0, 0.5), [4.0, 1.0], rate=0.1)
     assert got == pytest.approx([-0.1, -0.1 - 0.1 / 2], rel=1e-5)
 
 
@@ -85,13 +91,13 @@ def test_local_rates_follow_from_norms() -> None:
 
 
 def test_adadeltas_first_step_comes_from_delta_alone() -> None:
-    got = after(Rule("AdaDelta", 0.5, delta=0.5), [1.0], rate=2.0)
+    got = after(UpdateRule("AdaDelta", 0.5, delta=0.5), [1.0], rate=2.0)
     assert got == pytest.approx([-2.0 * 0.5**0.5])
 
 
 @pytest.mark.parametrize("name", SOLVER_TYPES)
 def test_everything_stays_float32_and_arrays_are_left_alone(name: str) -> None:
-    rule, gradient = Rule(name, 0.0), ONE.copy()
+    rule, gradient = UpdateRule(name, 0.0), ONE.copy()
     history = (ONE.copy(),) * rule.histories
     moved = step(rule, gradient, history, np.float64(0.1), 3)
     assert {a.dtype for a in (moved.value, *moved.history)} == {np.dtype(np.float32)}

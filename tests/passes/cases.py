@@ -41,7 +41,7 @@ from netc.ir.edit import with_variables
 from netc.ir.graph import Graph
 from netc.ir.text import parse_graph
 from netc.ops.params_text import load_params
-from netc.ops.update_rules import Rule
+from netc.ops.update_rules import UpdateRule
 from netc.passes.base import Applied, run_passes
 from netc.passes.pipeline import BY_NAME
 from netc.train.step import Updating, step_graphs
@@ -78,7 +78,7 @@ class Case:
         graph = with_variables(graph) if "variables" in options else graph
         if "train" in options:
             limit = float(options.get("clip", ["-1"])[0])
-            how = Updating(Rule(options["train"][0], momentum=0.9), clip_gradients=limit)
+            how = Updating(UpdateRule(options["train"][0], momentum=0.9), clip_gradients=limit)
             graph = step_graphs(graph, how).first
         return run_passes(graph, [BY_NAME[name] for name in options.get("first", [])])[0]
 

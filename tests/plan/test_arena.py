@@ -6,19 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netc.plan import arena
-from netc.plan.arena import ALIGNMENT, Buffer, aligned, live_peak, plan_arena
+from netc.plan.arena import ALIGNMENT, BufferLifetime, aligned, live_peak, plan_arena
 
 SIZES = st.integers(1, 10_000)
 
 
 @st.composite
-def buffers(draw: st.DrawFn) -> list[Buffer]:
+def buffers(draw: st.DrawFn) -> list[BufferLifetime]:
     spans = draw(st.lists(st.tuples(SIZES, st.integers(0, 20), st.integers(0, 8)), max_size=30))
-    return [Buffer(str(i), size, at, at + life) for i, (size, at, life) in enumerate(spans)]
+    return [BufferLifetime(str(i), size, at, at + life) for i, (size, at, life) in enumerate(spans)]
 
 
 @given(buffers())
-def test_buffers_alive_together_do_not_overlap(wanted: list[Buffer]) -> None:
+def test_buffers_alive_together_do_not_overlap(wanted: list[BufferLifetime]) -> None:
     arena = plan_arena(wanted)
     for i, a in enumerate(wanted):
         assert arena.offsets[a.name] % ALIGNMENT == 0
@@ -31,13 +31,13 @@ def test_buffers_alive_together_do_not_overlap(wanted: list[Buffer]) -> None:
 
 
 @given(buffers())
-def test_the_arena_is_between_the_floor_and_the_sum(wanted: list[Buffer]) -> None:
+def test_the_arena_is_between_the_floor_and_the_sum(wanted: list[BufferLifetime]) -> None:
     arena = plan_arena(wanted)
     assert arena.floor <= arena.size <= sum(aligned(b.size) for b in wanted)
 
 
 def test_a_chain_needs_its_two_largest_neighbours() -> None:
-    chain = [Buffer(str(i), size * 64, i, i + 1) for i, size in enumerate((4, 9, 3, 5, 8))]
+    chain = [BufferLifetime(str(i), size * 64, i, i + 1) for i, size in enumerate((4, 9, 3, 5, 8))]
     assert live_peak(chain) == 13 * 64
     assert plan_arena(chain).size == 13 * 64
 
@@ -47,7 +47,7 @@ def test_no_buffers_take_no_arena() -> None:
 
 
 @given(buffers())
-def test_thousands_are_placed_in_one_sweep(wanted: list[Buffer]) -> None:
+def test_thousands_are_placed_in_one_sweep(wanted: list[BufferLifetime]) -> None:
     real = [b._replace(size=arena.aligned(b.size)) for b in wanted if b.size > 0]
     offsets = arena._swept(real)
     for index, one in enumerate(real):
@@ -59,5 +59,5 @@ def test_thousands_are_placed_in_one_sweep(wanted: list[Buffer]) -> None:
 
 
 def test_a_long_chain_takes_two_places() -> None:
-    found = plan_arena(Buffer(f"b{i}", 64, i, i + 1) for i in range(10_000))
+    found = plan_arena(BufferLifetime(f"b{i}", 64, i, i + 1) for i in range(10_000))
     assert found.size == found.floor == 128

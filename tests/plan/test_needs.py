@@ -8,7 +8,7 @@ import netc
 from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.ir.graph import Graph
 from netc.memory import Budget, using
-from netc.plan.arena import Arena
+from netc.plan.arena import ArenaPlan
 from netc.plan.needs import (
     ask_for_arena,
     ask_for_blobs,
@@ -48,7 +48,7 @@ def test_one_layers_blobs_are_asked_for_at_the_layer(graph: Graph) -> None:
 
 
 def test_an_arena_names_its_largest_part(graph: Graph) -> None:
-    arena = Arena({"wide": 0, "a": 4 * SIZE}, 5 * SIZE, 0, {"wide": 4 * SIZE, "a": SIZE})
+    arena = ArenaPlan({"wide": 0, "a": 4 * SIZE}, 5 * SIZE, 0, {"wide": 4 * SIZE, "a": SIZE})
     found = refused(5 * SIZE - 1, ask_for_arena, graph, arena)
     assert "are for the blob `wide`" in found.message
     assert found.span is not None and found.span.line == 4
@@ -57,14 +57,14 @@ def test_an_arena_names_its_largest_part(graph: Graph) -> None:
 
 
 def test_scratch_memory_is_told_as_its_layers(graph: Graph) -> None:
-    arena = Arena({"scratch of a": 0}, 9 * SIZE, 0, {"scratch of a": 9 * SIZE})
+    arena = ArenaPlan({"scratch of a": 0}, 9 * SIZE, 0, {"scratch of a": 9 * SIZE})
     found = refused(SIZE, ask_for_arena, graph, arena)
     assert "scratch memory of layer `a`" in found.message
     assert found.span is not None and found.span.line == 3
 
 
 def test_what_runs_need_besides_counts(graph: Graph) -> None:
-    arena = Arena({"a": 0}, SIZE, 0, {"a": SIZE})
+    arena = ArenaPlan({"a": 0}, SIZE, 0, {"a": SIZE})
     with using(Budget(2 * SIZE)):
         ask_for_arena(graph, arena, SIZE)
     refused(2 * SIZE, ask_for_arena, graph, arena, SIZE + 1)

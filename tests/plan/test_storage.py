@@ -15,8 +15,8 @@ from netc.plan.storage import (
     BYTES,
     Alias,
     AliasRules,
-    Needs,
     Storage,
+    StorageNeeds,
     find_aliases,
     is_identity,
     lifetimes,
@@ -64,7 +64,7 @@ def planned(
     return plan_storage(
         graph,
         find_aliases(graph, RULES, outside),
-        lambda node: Needs(in_place(graph, node), scratch),
+        lambda node: StorageNeeds(in_place(graph, node), scratch),
         lambda value: more,
     )
 

@@ -18,7 +18,7 @@ from netc.cli.main import main
 from netc.diagnostics import Diagnostic, NetcError
 from netc.predict import ray_data
 from netc.predict.arrow_rows import decoded_columns, decoded_row
-from netc.predict.plan import Request, planned
+from netc.predict.plan import PredictRequest, planned
 from netc.predict.predictor import Predictor
 from netc.predict.ray_share import Cluster, shared
 from netc.predict.store import iterate
@@ -129,7 +129,7 @@ def test_the_stages_are_the_whole_job(tmp_path: Path, monkeypatch: pytest.Monkey
     net = write_net(tmp_path)
     pictures(Path("imgs"), 23)
     Path("imgs/011.png").write_bytes(b"no image")
-    request = Request(*net, "imgs", Path("out.jsonl"), "jsonl", True, predictor={"batch": 2})
+    request = PredictRequest(*net, "imgs", Path("out.jsonl"), "jsonl", True, predictor={"batch": 2})
     predictor = Predictor(**request.arguments())
     job, run = planned(request, predictor.outputs, frozenset(), 2)
     job.store.begin(run)
@@ -179,7 +179,7 @@ def test_an_address_where_nobody_answers_is_told_at_once() -> None:
 
 
 def test_errors_come_through_whatever_wraps_them() -> None:
-    with pytest.raises(ray_data.WorkerError) as raised, ray_data._telling():
+    with pytest.raises(ray_data.WorkerError) as raised, ray_data._showing_progress():
         raise NetcError(Diagnostic("bad-image", "`a` is none", help=("look at it",)))
     wrapped = RuntimeError(f"Task failed:\n  trace\n  WorkerError: {raised.value}\n\n more")
     found = ray_data._cause(wrapped)

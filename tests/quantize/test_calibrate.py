@@ -12,8 +12,8 @@ from netc.diagnostics import NetcError
 from netc.ops.reduced import Int8
 from netc.quantize.calibrate import (
     BINS,
+    BlobObserver,
     Method,
-    Seen,
     before_reduction,
     number_of,
     observe,
@@ -22,7 +22,7 @@ from netc.quantize.calibrate import (
     squared_error,
 )
 from netc.quantize.measure import Agreement, layer_errors
-from netc.quantize.search import Bound, choose
+from netc.quantize.search import AccuracyBound, choose
 
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4 dim: 6 dim: 6 } } }
@@ -37,8 +37,8 @@ layer { name: "c" type: "InnerProduct" bottom: "b" top: "c"
 """
 
 
-def seen_of(values: np.ndarray) -> Seen:
-    found = Seen(float(min(0, values.min())), float(max(0, values.max())))
+def seen_of(values: np.ndarray) -> BlobObserver:
+    found = BlobObserver(float(min(0, values.min())), float(max(0, values.max())))
     found.counts = np.histogram(np.abs(values), BINS, (0.0, found.most))[0].astype(float)
     return found
 
@@ -50,7 +50,7 @@ def test_a_blob_without_negative_elements_has_all_codes_for_positive_ones() -> N
 
 
 def test_a_blob_of_zeros_has_a_scale() -> None:
-    assert number_of(Seen(), "auto") == Int8(1.0, 0)
+    assert number_of(BlobObserver(), "auto") == Int8(1.0, 0)
 
 
 @pytest.mark.parametrize("method", ["kl", "percentile"])
@@ -104,7 +104,9 @@ def test_the_error_of_each_layer_is_of_that_layer_alone() -> None:
 
 def test_all_layers_where_the_bound_holds() -> None:
     layers = {name: Int8(1.0, 0) for name in "abc"}
-    found = choose(layers, dict.fromkeys("abc", 0.1), Bound(0.5), lambda _: Agreement(0.1, None, 1))
+    found = choose(
+        layers, dict.fromkeys("abc", 0.1), AccuracyBound(0.5), lambda _: Agreement(0.1, None, 1)
+    )
     assert dict(found.layers) == layers and not found.released
 
 
@@ -119,9 +121,9 @@ def test_as_few_as_must_stay_in_float32(errors: list[float], most: float) -> Non
 
     if min(errors) > most:
         with pytest.raises(NetcError, match="bound-not-held"):
-            choose(layers, named, Bound(error=most), measure)
+            choose(layers, named, AccuracyBound(error=most), measure)
         return
-    found = choose(layers, named, Bound(error=most), measure)
+    found = choose(layers, named, AccuracyBound(error=most), measure)
     assert measure(found.layers).error <= most
     assert list(found.layers) == [name for name in layers if name not in found.released]
     if found.released:
@@ -131,4 +133,4 @@ def test_as_few_as_must_stay_in_float32(errors: list[float], most: float) -> Non
 
 def test_a_bound_is_told_where_nothing_keeps_it() -> None:
     with pytest.raises(NetcError, match=r"no layer .* error of at most 0\.1: .* error is 0\.5"):
-        choose({"a": Int8(1, 0)}, {"a": 1.0}, Bound(0.1), lambda _: Agreement(0.5, None, 4))
+        choose({"a": Int8(1, 0)}, {"a": 1.0}, AccuracyBound(0.1), lambda _: Agreement(0.5, None, 4))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from netc.diagnostics import NetcError
-from netc.report.field import Box, draw, field_box, save, scene
+from netc.report.field import Rectangle, draw, field_box, save, scene
 from tests.analysis.profiles import conv, data, layer, profile_of
 
 NET = data(1, 3, 20, 30) + conv("a", "data", 2, 3, "stride: 2") + conv("b", "a", 2, 3)
@@ -17,8 +17,8 @@ ORANGE, BLUE = (230, 80, 20), (20, 110, 200)
 def test_box_of_an_element() -> None:
     """a: rows 2i-1 to 2i+1; b: rows 2i-3 to 2i+3."""
     field = profile_of(NET).fields["b"]
-    assert field_box(field, (0, 0)) == Box(-3, -3, 3, 3)
-    assert field_box(field, (2, 4)) == Box(1, 5, 7, 11)
+    assert field_box(field, (0, 0)) == Rectangle(-3, -3, 3, 3)
+    assert field_box(field, (2, 4)) == Rectangle(1, 5, 7, 11)
 
 
 def test_a_picture_has_two_axes() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from netc.analysis.profile import Profile
+from netc.analysis.profile import NetProfile
 from tests.analysis.profiles import data, layer, profile_of
 
 # Parameters and statistics together; the widest field of any convolution
@@ -29,7 +29,7 @@ def test_public_nets(nets: Path, name: str) -> None:
     assert widest(profile) == field
 
 
-def widest(profile: Profile) -> int:
+def widest(profile: NetProfile) -> int:
     sizes = (
         profile.fields[item.outputs[0]].size[0]
         for item in profile.layers

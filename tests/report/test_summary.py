@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from netc.analysis.structure import Module, structure
+from netc.analysis.structure import ModuleGroup, structure
 from netc.report.summary import (
     CSV_NAMES,
-    Line,
+    SummaryLine,
     csv_rows,
     lines,
     module_line,
@@ -22,10 +22,10 @@ from tests.analysis.profiles import conv, data, layer, profile_of
 from tests.analysis.test_profile import UNKNOWN
 
 
-def module(net: Path | str, name: str) -> Line:
+def module(net: Path | str, name: str) -> SummaryLine:
     """The sums of the module of a name."""
     profile = profile_of(net)
-    parts = (p for p in structure(profile).parts if isinstance(p, Module))
+    parts = (p for p in structure(profile).parts if isinstance(p, ModuleGroup))
     return module_line(profile, next(p for p in parts if p.path == name))
 
 

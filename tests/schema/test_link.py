@@ -7,7 +7,7 @@ import pytest
 from netc.diagnostics import NetcError, Source
 from netc.schema.link import FIRST_FREE, link
 from netc.schema.proto_file import parse_proto
-from netc.schema.tables import FieldRow, Tables
+from netc.schema.tables import FieldRow, SchemaTables
 
 CORE = """
 package caffe;
@@ -38,12 +38,12 @@ message PoolingParameter { enum Engine { MKL = 3; } optional bool ceil_mode = 12
 """
 
 
-def linked(*own: str, extra: tuple[str, ...] = ()) -> Tables:
+def linked(*own: str, extra: tuple[str, ...] = ()) -> SchemaTables:
     parse = [parse_proto(Source(f"{i}.proto", text)) for i, text in enumerate(own)]
     return link(parse, [parse_proto(Source("mine.proto", text)) for text in extra])
 
 
-def field(tables: Tables, path: str) -> FieldRow:
+def field(tables: SchemaTables, path: str) -> FieldRow:
     message, name = path.rsplit(".", 1)
     rows = [FieldRow(*row) for row in tables["messages"][message]]
     return next(row for row in rows if row.name == name)

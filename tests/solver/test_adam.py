@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from netc.ops.update_rules import Rule, step
+from netc.ops.update_rules import UpdateRule, step
 from netc.solver.solver import Solver
 
 # The gradient of the weight and of the bias is 1 in each iteration.
@@ -34,7 +34,7 @@ def exact(steps: int) -> float:
 @pytest.mark.parametrize("kind", ["Adam", "AdamW", "AMSGrad"])
 @pytest.mark.parametrize("t", [1, 2, 3, 5, 20, 1000])
 def test_the_correction(kind: str, t: int) -> None:
-    rule = Rule(kind, 0.9, 0.999, delta=0.0)
+    rule = UpdateRule(kind, 0.9, 0.999, delta=0.0)
     one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
     moved = step(rule, one, (zero,) * rule.histories, np.float32(1), t - 1)
     first, second = float(one[0] - np.float32(0.9)), float(one[0] - np.float32(0.999))

@@ -52,7 +52,7 @@ def solver(more: str = "display: 2", **given: Any) -> tuple[Solver, list[events.
     return made, found
 
 
-def numbers(lines: tuple[events.Line, ...]) -> dict[str, float]:
+def numbers(lines: tuple[events.LogLine, ...]) -> dict[str, float]:
     """What stands before the colon -> the number, of one pass."""
     found = {}
     for _, _, text in lines:

@@ -10,7 +10,7 @@ import pytest
 import netc
 from netc.ir.graph import Array
 from netc.ops.gradient_update import NAME, updated_by
-from netc.ops.update_rules import Rule
+from netc.ops.update_rules import UpdateRule
 from netc.passes import fuse_updates
 from netc.passes.base import Log
 from netc.passes.pipeline import ALL
@@ -171,7 +171,7 @@ def test_gradients_are_not_held_together() -> None:
 
 def test_means_over_ranks_are_waited_for() -> None:
     net = netc.compile(text=NET, phase="TRAIN", backend="reference")
-    how = Updating(Rule("SGD"), distribution=Distribution("nobody"))
+    how = Updating(UpdateRule("SGD"), distribution=Distribution("nobody"))
     graph, log = step_graphs(net.graph, how).first, Log()
     assert update_early(graph, log) is graph
     assert {remark.message for remark in log.remarks if remark.missed} == {

@@ -13,7 +13,7 @@ import pytest
 
 import netc
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.solver import events, testing
 from netc.solver.solver import Solver
 from tests.solver.small import batches
@@ -80,7 +80,7 @@ def test_gradient_and_what_is_displayed(name: str) -> None:
 def test_netc_test_displays_the_same() -> None:
     text = NET.replace("OWN", "loss_weight: 2") + SILENCE
     tester = testing.Tester(
-        netc.Source("net", text), [dict(PLAIN[3].params)], state=State("TRAIN"), feeds=batches(1)
+        netc.Source("net", text), [dict(PLAIN[3].params)], state=NetState("TRAIN"), feeds=batches(1)
     )
     scores = tester.score(1)
     (name,) = scores.means

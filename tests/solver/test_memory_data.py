@@ -12,7 +12,7 @@ import netc.compat.pycaffe as caffe
 from netc.diagnostics import NetcError
 from netc.driver import build, read_net
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.solver.nets import net_feeds
 from netc.solver.read import NetChoice
 from netc.solver.solver import Solver
@@ -49,7 +49,7 @@ def test_the_batches_of_caffe() -> None:
     message = read_net(GOLDEN / "memory_data.prototxt").message
     with np.load(GOLDEN / "memory.npz") as file:
         found = {key: file[key] for key in file.files}
-    choice = NetChoice(message, State("TRAIN"), None, None)
+    choice = NetChoice(message, NetState("TRAIN"), None, None)
     given = {blob: found[f"memory/{blob}"] for blob in ("data", "label")}
     feeds = net_feeds(choice, given, 0, "the net")
     script = caffe.Net(str(GOLDEN / "memory_data.prototxt"), caffe.TRAIN)

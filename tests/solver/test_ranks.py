@@ -23,7 +23,7 @@ from netc.ops.catalog import CATALOG
 from netc.ops.params_text import load_params
 from netc.ops.ranks import START, Slot, enter, slice_of
 from netc.ops.update import UPDATE, UpdateParams
-from netc.ops.update_rules import Rule
+from netc.ops.update_rules import UpdateRule
 from netc.ranks.local import LocalRanks, local_ranks
 from netc.ranks.segment import Segment
 from netc.ranks.shared import SharedSums
@@ -347,7 +347,7 @@ def test_slices_cover_an_array_once_and_begin_at_cache_lines() -> None:
 def test_an_update_of_a_slice_leaves_the_rest() -> None:
     gradient, data, history = (np.full((4, 3), v, np.float32) for v in (1, 2, 3))
     rate = np.float32(0.5)
-    whole = UpdateParams(Rule("SGD", momentum=0.9))
+    whole = UpdateParams(UpdateRule("SGD", momentum=0.9))
     part = replace(whole, part=(3, 8))
     inputs = [gradient, data, history, rate, np.float32(0)]
     define = CATALOG[UPDATE].reference
@@ -479,7 +479,7 @@ output m
 def test_a_gradient_travels_from_where_it_lies() -> None:
     text = NET % ""
     graph = netc.compile(text=text, backend="reference", phase="TRAIN").graph
-    how = Updating(Rule("SGD"), distribution=Distribution("nobody", 8))
+    how = Updating(UpdateRule("SGD"), distribution=Distribution("nobody", 8))
     made = step_graphs(graph, how)
     plan = CpuBackend().prepare(made.first, Options()).plan  # type: ignore[attr-defined]
     gradient = next(n for n in made.first.nodes if n.op == START and "ip/0" in n.inputs[0])

@@ -15,7 +15,7 @@ from netc.ir.graph import Array
 from netc.ops.update_rules import (
     SOLVER_TYPES,
     LocalRate,
-    Rule,
+    UpdateRule,
     clip_scale,
     local_rate,
     regularized,
@@ -29,7 +29,7 @@ BACKENDS = ("reference", "cpu")
 
 
 def by_hand(
-    rule: Rule, init: list[Array], iterations: int, *, passes: int = 1, clip: float = -1.0
+    rule: UpdateRule, init: list[Array], iterations: int, *, passes: int = 1, clip: float = -1.0
 ) -> tuple[list[float], list[Array]]:
     """Softmax regression in NumPy: losses and parameters, with weight decay 0.01."""
     data = [array.copy() for array in init]
@@ -69,22 +69,24 @@ def test_each_rule_trains_as_by_hand(name: str, backend: str) -> None:
     run = solver(f"{text} momentum: {momentum}", backend=backend)
     init = [array.copy() for array in run.params["ip"]]
     local = LocalRate("lars", 0.001, 0.01) if name == "LARS" else None
-    losses, data = by_hand(Rule(name, momentum, delta=0.001, local=local), init, 8)
+    losses, data = by_hand(UpdateRule(name, momentum, delta=0.001, local=local), init, 8)
     np.testing.assert_allclose(run.step(8), losses, rtol=1e-4)
     for got, want in zip(run.params["ip"], data, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
 
 
 FORKS = {
-    "amsgrad: true type: 'Adam' momentum: 0.9": Rule("Adam", 0.9, amsgrad=True),
-    "local_lr_auto: true local_gw_ratio: 0.2 momentum: 0.5": Rule(
+    "amsgrad: true type: 'Adam' momentum: 0.9": UpdateRule("Adam", 0.9, amsgrad=True),
+    "local_lr_auto: true local_gw_ratio: 0.2 momentum: 0.5": UpdateRule(
         "SGD", 0.5, local=LocalRate("lars", 0.2, 0.01)
     ),
-    "local_lr_auto: true local_gw_ratio: 0.2 momentum: 0.5 type: 'Nesterov'": Rule(
+    "local_lr_auto: true local_gw_ratio: 0.2 momentum: 0.5 type: 'Nesterov'": UpdateRule(
         "Nesterov", 0.5, local=LocalRate("lars", 0.2, 0.01)
     ),
-    "larc: true larc_eta: 0.2": Rule(local=LocalRate("larc", 0.2)),
-    "larc: true larc_eta: 0.02 larc_policy: 'clip'": Rule(local=LocalRate("larc", 0.02, 0, True)),
+    "larc: true larc_eta: 0.2": UpdateRule(local=LocalRate("larc", 0.2)),
+    "larc: true larc_eta: 0.02 larc_policy: 'clip'": UpdateRule(
+        local=LocalRate("larc", 0.02, 0, True)
+    ),
 }
 
 
@@ -105,7 +107,7 @@ def test_passes_and_clipping(passes: int, clip: float, backend: str) -> None:
     text = f"momentum: 0.9 weight_decay: 0.01 iter_size: {passes} clip_gradients: {clip}"
     run = solver(text, backend=backend)
     init = [array.copy() for array in run.params["ip"]]
-    losses, data = by_hand(Rule("SGD", 0.9), init, 6, passes=passes, clip=clip)
+    losses, data = by_hand(UpdateRule("SGD", 0.9), init, 6, passes=passes, clip=clip)
     np.testing.assert_allclose(run.step(6), losses, rtol=1e-4)
     for got, want in zip(run.params["ip"], data, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)

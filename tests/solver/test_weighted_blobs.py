@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import netc
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.solver import events, testing
 from netc.solver.log import CaffeLog
 from netc.solver.solver import Solver
@@ -76,7 +76,7 @@ def test_scores_of_a_test_net() -> None:
 def test_scores_of_netc_test() -> None:
     made = ran()[0]
     text = netc.Source("net", NET.replace("RELU", ""))
-    tester = testing.Tester(text, [dict(made.params)], state=State("TRAIN"), feeds=batches())
+    tester = testing.Tester(text, [dict(made.params)], state=NetState("TRAIN"), feeds=batches())
     scores = tester.score(2)
     assert list(scores.means) == [NAME, "loss"]
     assert scores.weights == {NAME: WEIGHT, "loss": 1.0}

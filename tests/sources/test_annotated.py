@@ -14,7 +14,7 @@ from PIL import Image
 from netc.cli.main import main
 from netc.diagnostics import NetcError, Source
 from netc.driver import read_net
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.schema.descriptors import message_class
 from netc.schema.load import load_schema
 from netc.solver.solver import Solver
@@ -60,7 +60,7 @@ def sources(
     folder: Path, *text: Any, phase: str = "TRAIN", seed: int = 3, **how: Any
 ) -> NetSources:
     message = read_net(Source("n", layer(*text))).message
-    found = open_sources(message, State(phase), folder, seed, **how)
+    found = open_sources(message, NetState(phase), folder, seed, **how)
     assert found is not None
     return found
 
@@ -398,7 +398,7 @@ def test_what_other_readers_make_of_such_a_database(
     plain = layer().replace("AnnotatedData", "Data").replace("annotated_data_param { }", "")
     plain = plain.replace("annotated_data_param {  }", "")
     message = read_net(Source("n", plain)).message
-    found = open_sources(message, State("TRAIN"), tmp_path)
+    found = open_sources(message, NetState("TRAIN"), tmp_path)
     assert found is not None
     with pytest.raises(NetcError, match="is a picture with boxes"):
         found(0)

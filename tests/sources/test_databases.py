@@ -12,7 +12,7 @@ from PIL import Image
 from netc.cli.main import main
 from netc.diagnostics import NetcError, Source
 from netc.frontend import read_net
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.sources.base import NamesRecords
 from netc.sources.catalog import NetSources, open_sources
 
@@ -31,7 +31,7 @@ def make(path: Path, value: int) -> None:
 
 def opened(path: Path) -> NetSources:
     message = read_net(Source("net.prototxt", TEXT.format(path=path))).message
-    found = open_sources(message, State("TRAIN"))
+    found = open_sources(message, NetState("TRAIN"))
     assert found is not None
     return found
 
@@ -67,7 +67,7 @@ layer {{ name: "data" type: "ImageData" top: "data" top: "label"
 def listed(folder: Path, more: str = "", *, seed: int = 0, skip: bool = False) -> NetSources:
     text = LIST.format(path=folder / "list.txt", more=more)
     message = read_net(Source("net.prototxt", text)).message
-    found = open_sources(message, State("TRAIN"), folder, seed, skip_broken=skip)
+    found = open_sources(message, NetState("TRAIN"), folder, seed, skip_broken=skip)
     assert found is not None
     return found
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from netc.diagnostics import NetcError, Source
 from netc.frontend import read_net
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.memory import Budget, using
 from netc.sources.catalog import NetSources, open_sources
 from netc.sources.pixels import nearest, resize
@@ -35,7 +35,7 @@ def pictures(folder: Path, count: int = 3, size: tuple[int, int] = (6, 8)) -> li
 def sources(folder: Path, fields: str = "", more: str = "", phase: str = "TRAIN") -> NetSources:
     text = f"""layer {{ name: "d" type: "DenseImageData" top: "data" top: "label" {more}
         dense_image_data_param {{ source: "list.txt" batch_size: 2 {fields} }} }}"""
-    found = open_sources(read_net(Source("n", text)).message, State(phase), folder, 5)
+    found = open_sources(read_net(Source("n", text)).message, NetState(phase), folder, 5)
     assert found is not None
     return found
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from netc.frontend import read_net
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.sources.catalog import NetSources, open_sources
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "train"
@@ -38,7 +38,7 @@ def sources(name: str, phase: str = "TRAIN", seed: int = 0) -> NetSources:
     if package is not None:
         pytest.importorskip(package, exc_type=ImportError)
     message = read_net(GOLDEN / f"{name}_data.prototxt").message
-    opened = open_sources(message, State(phase), GOLDEN, seed)
+    opened = open_sources(message, NetState(phase), GOLDEN, seed)
     assert opened is not None
     return opened
 

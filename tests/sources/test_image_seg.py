@@ -11,7 +11,7 @@ from PIL import Image
 
 from netc.diagnostics import NetcError, Source
 from netc.driver import read_net
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.sources.catalog import NetSources, open_sources
 from netc.sources.pixels import nearest, resize
 
@@ -42,7 +42,7 @@ def sources(
     text = f"""layer {{ name: "d" type: "ImageSegData" top: "data" top: "label" top: "size"
         transform_param {{ {transform} }}
         image_data_param {{ source: "list.txt" batch_size: {batch} {fields} }} }}"""
-    found = open_sources(read_net(Source("n", text)).message, State(phase), folder, 5)
+    found = open_sources(read_net(Source("n", text)).message, NetState(phase), folder, 5)
     assert found is not None
     return found
 

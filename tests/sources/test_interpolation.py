@@ -11,7 +11,7 @@ from netc.diagnostics import NetcError
 from netc.memory import Budget, using
 from netc.sources.interpolation import METHODS, area, cubic, lanczos
 from netc.sources.pixels import Bytes
-from netc.sources.rotation import Side, Whole, rotated
+from netc.sources.rotation import PictureTransform, SmallestSide, rotated
 
 PICTURE: Bytes = np.random.default_rng(0).integers(0, 256, (3, 37, 53)).astype(np.uint8)
 SIZES = [(30, 30), (60, 80), (18, 26), (74, 20), (20, 74), (37, 53), (1, 1), (111, 159)]
@@ -122,26 +122,30 @@ def test_rotation_as_opencv(degrees: int) -> None:
 
 
 def test_the_smallest_side() -> None:
-    made = Side(20).apply(PICTURE, None)
+    made = SmallestSide(20).apply(PICTURE, None)
     assert made.shape == (3, 20, math.ceil(53 / (37 / 20)))
     turned = PICTURE.transpose(0, 2, 1)
-    assert Side(20).apply(turned, None).shape == made.transpose(0, 2, 1).shape
-    drawn = {Side(0, 5, 8).apply(PICTURE, np.random.default_rng(i)).shape[1] for i in range(30)}
+    assert SmallestSide(20).apply(turned, None).shape == made.transpose(0, 2, 1).shape
+    drawn = {
+        SmallestSide(0, 5, 8).apply(PICTURE, np.random.default_rng(i)).shape[1] for i in range(30)
+    }
     assert drawn == {5, 6, 7, 8}
 
 
 def test_what_is_drawn_of_whole_pictures() -> None:
     grey = np.full((3, 4, 4), 100, np.uint8)
-    shift = Whole(shift=9, probability=1)
+    shift = PictureTransform(shift=9, probability=1)
     shifted = [shift.coloured(grey, np.random.default_rng(i)) for i in range(40)]
     shifts = {tuple(one[:, 0, 0].tolist()) for one in shifted}
     assert all(all(v <= 109 for v in s) and (min(s) >= 100 or max(s) <= 100) for s in shifts)
     assert all(min(s) >= 91 for s in shifts) and len(shifts) > 20
-    never = Whole(shift=9, contrast=(0.5, 1.5), brightness=5, probability=0)
+    never = PictureTransform(shift=9, contrast=(0.5, 1.5), brightness=5, probability=0)
     assert never.coloured(grey, np.random.default_rng(0)) is grey
-    always = Whole(contrast=(0.5, 1.5), brightness=5, probability=1)
+    always = PictureTransform(contrast=(0.5, 1.5), brightness=5, probability=1)
     made = [always.coloured(grey, np.random.default_rng(i)) for i in range(60)]
     values = {int(one[0, 0, 0]) for one in made}
     assert min(values) >= 45 and max(values) <= 155 and len(values) > 30
-    angles = {Whole(angle=2).rotated(grey, np.random.default_rng(i)).shape for i in range(20)}
+    angles = {
+        PictureTransform(angle=2).rotated(grey, np.random.default_rng(i)).shape for i in range(20)
+    }
     assert (3, 4, 4) in angles and len(angles) == 2

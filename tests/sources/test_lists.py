@@ -10,7 +10,7 @@ import pytest
 from netc.cli.main import main
 from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.frontend import read_net
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.memory import Budget, using
 from netc.sources.catalog import open_sources
 from netc.sources.lists import read_list
@@ -50,7 +50,7 @@ def test_a_picture_is_told_by_its_line_blank_ones_counted(tmp_path: Path) -> Non
     (tmp_path / "list.txt").write_text("\n\nnone.png 1\n")
     text = """layer { name: "d" type: "ImageData" top: "d" top: "l"
         image_data_param { source: "list.txt" batch_size: 1 } }"""
-    found = open_sources(read_net(Source("n", text)).message, State("TRAIN"), tmp_path)
+    found = open_sources(read_net(Source("n", text)).message, NetState("TRAIN"), tmp_path)
     assert found is not None
     with pytest.raises(NetcError, match="line 3 of"):
         found(0)
@@ -62,7 +62,7 @@ def test_a_batch_larger_than_memory_is_refused_before_it_is_read(tmp_path: Path,
     text = f"""layer {{ name: "d" type: "ImageData" top: "d" top: "l"
         image_data_param {{ source: "list.txt" batch_size: {size} }} }}"""
     with using(Budget(1 << 30)), pytest.raises(NetcError) as caught:
-        open_sources(read_net(Source("n", text)).message, State("TRAIN"), tmp_path)
+        open_sources(read_net(Source("n", text)).message, NetState("TRAIN"), tmp_path)
     found = caught.value.diagnostics[0]
     assert (found.code, found.span and found.span.line) == ("too-little-memory", 2)
     assert f"{size:,} records of a batch" in found.message

@@ -10,7 +10,7 @@ from PIL import Image
 import netc
 from netc.diagnostics import NetcError, Source
 from netc.frontend import read_net
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.memory import Budget, using
 from netc.sources.catalog import open_sources
 
@@ -19,7 +19,7 @@ def refused(layer: str, folder: Path, limit: int) -> str:
     """What a layer's first batch is refused with."""
     message = read_net(Source("net", f"layer {{ {layer} }}")).message
     with using(Budget(limit)), pytest.raises(NetcError) as caught:
-        sources = open_sources(message, State("TEST", 0, ()), folder)
+        sources = open_sources(message, NetState("TEST", 0, ()), folder)
         assert sources is not None
         sources(0)
     (told,) = caught.value.diagnostics

@@ -14,7 +14,7 @@ from PIL import Image
 from netc.diagnostics import NetcError, Source
 from netc.driver import read_net
 from netc.image_files import PILLOW_QUIET
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.memory import Budget, using
 from netc.sources import parallel
 from netc.sources.base import draws
@@ -45,7 +45,7 @@ def pictures(tmp_path: Path) -> Path:
 def opened(folder: Path, threads: int, monkeypatch: pytest.MonkeyPatch, **more: bool) -> NetSources:
     monkeypatch.setenv("NETC_NUM_THREADS", str(threads))
     message = read_net(Source("n", TEXT.format(more=""))).message
-    found = open_sources(message, State("TRAIN"), folder, seed=5, **more)
+    found = open_sources(message, NetState("TRAIN"), folder, seed=5, **more)
     assert found is not None
     return found
 
@@ -83,7 +83,7 @@ def test_the_first_broken_record_of_a_batch_is_told(
     for number in (3, 4, 5):
         (pictures / f"{number}.png").write_bytes(b"no picture")
     monkeypatch.setenv("NETC_NUM_THREADS", str(threads))
-    found = open_sources(read_net(Source("n", text)).message, State("TRAIN"), pictures)
+    found = open_sources(read_net(Source("n", text)).message, NetState("TRAIN"), pictures)
     assert found is not None
     with pytest.raises(NetcError, match="line 4 of"):
         found(0)

@@ -11,7 +11,7 @@ from netc.data import prototxt_dir
 from netc.diagnostics import Source
 from netc.frontend import read_net
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.sources.catalog import open_sources
 
 IMAGE = sorted((prototxt_dir() / "digits" / "images").glob("*.png"))[0]
@@ -23,7 +23,7 @@ def crops(folder: Path, own: str, phase: str) -> Array:
     transform_param {{ crop_size: 4 }}
     image_data_param {{ source: "list.txt" batch_size: 20 is_color: false }} }}"""
     net = read_net(Source("net.prototxt", text)).message
-    sources = open_sources(net, State(phase), folder)
+    sources = open_sources(net, NetState(phase), folder)
     assert sources is not None
     return sources(0)["d"]
 

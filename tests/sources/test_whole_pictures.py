@@ -11,7 +11,7 @@ from PIL import Image
 
 from netc.diagnostics import NetcError, Source
 from netc.driver import read_net
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.sources.catalog import NetSources, open_sources
 from netc.sources.interpolation import METHODS
 from netc.sources.pixels import resize
@@ -29,7 +29,7 @@ def sources(folder: Path, transform: str, phase: str = "TRAIN") -> NetSources:
     text = f"""layer {{ name: "d" type: "ImageData" top: "data" top: "label"
         transform_param {{ {transform} }}
         image_data_param {{ source: "list.txt" batch_size: 1 }} }}"""
-    found = open_sources(read_net(Source("n", text)).message, State(phase), folder, 5)
+    found = open_sources(read_net(Source("n", text)).message, NetState(phase), folder, 5)
     assert found is not None
     return found
 

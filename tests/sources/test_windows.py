@@ -11,7 +11,7 @@ from PIL import Image
 from netc.diagnostics import NetcError, Source
 from netc.frontend import read_net
 from netc.ir.graph import Array
-from netc.lower.rules import State
+from netc.lower.rules import NetState
 from netc.sources.catalog import open_sources
 
 WINDOWS = """# 0
@@ -29,7 +29,7 @@ def batch(
       window_data_param {{ source: "w.txt" batch_size: 4 fg_fraction: 0.5 {own} }}
       transform_param {{ {transform} }} }}"""
     message = read_net(Source("net.prototxt", text)).message
-    found = open_sources(message, State("TRAIN"), folder, 5)
+    found = open_sources(message, NetState("TRAIN"), folder, 5)
     assert found is not None
     return dict(found(position))
 

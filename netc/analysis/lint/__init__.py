@@ -6,15 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from netc.analysis.lint import training, windows, wiring
-from netc.analysis.lint.rule import Rule, Subject
+from netc.analysis.lint.rule import LintedNet, LintRule
 from netc.diagnostics import Diagnostic, Note
 from netc.ir.graph import Graph
 from netc.schema.message import Message
 
-RULES: tuple[Rule, ...] = (*windows.RULES, *training.RULES, *wiring.RULES)
+RULES: tuple[LintRule, ...] = (*windows.RULES, *training.RULES, *wiring.RULES)
 CODES: Mapping[str, str] = {rule.code: rule.summary for rule in RULES}
 
-__all__ = ["CODES", "RULES", "Rule", "Subject", "folded", "lint"]
+__all__ = ["CODES", "RULES", "LintRule", "LintedNet", "folded", "lint"]
 
 
 def lint(
@@ -34,7 +34,7 @@ def lint(
     """
     wanted = {code for code in only or CODES if code not in without}
     checks = dict.fromkeys(rule.check for rule in RULES if rule.code in wanted)
-    subject = Subject(graph, messages)
+    subject = LintedNet(graph, messages)
     found = (note for check in checks for note in check(subject) if note.code in wanted)
     return tuple(sorted(found, key=_position))
 

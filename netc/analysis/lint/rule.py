@@ -16,7 +16,7 @@ from netc.schema.message import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class LintedNet:
     """The net that is checked: its graph before passes, and its layers as they were written."""
 
     graph: Graph
@@ -80,12 +80,12 @@ def _find(message: Message, field: str, axis: int) -> Span | None:
     return None
 
 
-class Rule(NamedTuple):
+class LintRule(NamedTuple):
     """A lint: its code, one line on what it finds, and the function that finds it."""
 
     code: str
     summary: str
-    check: Callable[[Subject], Iterator[Diagnostic]]
+    check: Callable[[LintedNet], Iterator[Diagnostic]]
 
 
 class Slide(NamedTuple):
@@ -95,7 +95,7 @@ class Slide(NamedTuple):
     axes: tuple[Axis, ...]
 
 
-def slides(subject: Subject) -> Iterator[Slide]:
+def slides(subject: LintedNet) -> Iterator[Slide]:
     """Convolutions, poolings and the like whose shapes are known; deconvolutions are left out."""
     for node in subject.graph.nodes:
         shapes = subject.shapes(node)

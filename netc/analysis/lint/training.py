@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netc.analysis.lint.rule import Rule, Subject
+from netc.analysis.lint.rule import LintedNet, LintRule
 from netc.diagnostics import Diagnostic, Note
 from netc.ir.graph import Node
 from netc.ir.types import count
@@ -16,7 +16,7 @@ _PRODUCTS = Role.PRODUCT | Role.LOCAL_PRODUCT
 _REORDERING = Role.VIEW | Role.PERMUTATION | Role.COPY
 
 
-def lone_batch_norms(subject: Subject) -> Iterator[Diagnostic]:
+def lone_batch_norms(subject: LintedNet) -> Iterator[Diagnostic]:
     """batch-norm-without-scale: BatchNorm layers after which nothing learns a scale and shift.
 
     Not where only products read them: those can learn both themselves.
@@ -38,7 +38,7 @@ def lone_batch_norms(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
-def batch_statistics(subject: Subject) -> Iterator[Diagnostic]:
+def batch_statistics(subject: LintedNet) -> Iterator[Diagnostic]:
     """batch-statistics-in-test: in TEST an item's result depends on the rest of its batch."""
     if subject.graph.phase != "TEST":
         return
@@ -62,7 +62,7 @@ def batch_statistics(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def shiftless_scales(subject: Subject) -> Iterator[Diagnostic]:
+def shiftless_scales(subject: LintedNet) -> Iterator[Diagnostic]:
     """scale-without-bias: Scale layers after a BatchNorm that have no bias."""
     for node in subject.of(Role.SCALE):
         before = subject.producer(node.inputs[0])
@@ -85,7 +85,7 @@ def shiftless_scales(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
-def cancelled_biases(subject: Subject) -> Iterator[Diagnostic]:
+def cancelled_biases(subject: LintedNet) -> Iterator[Diagnostic]:
     """bias-under-batch-norm: biases that the BatchNorm after them subtracts again with the mean."""
     for node in subject.of(_PRODUCTS):
         readers = subject.readers(node.outputs[0])
@@ -106,7 +106,7 @@ def cancelled_biases(subject: Subject) -> Iterator[Diagnostic]:
         )
 
 
-def dropped_before_norm(subject: Subject) -> Iterator[Diagnostic]:
+def dropped_before_norm(subject: LintedNet) -> Iterator[Diagnostic]:
     """dropout-before-batch-norm: the variance differs between training and testing.
 
     Li et al., Understanding the disharmony between dropout and batch normalization, CVPR 2019.
@@ -125,7 +125,7 @@ def dropped_before_norm(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def after_losses(subject: Subject) -> Iterator[Diagnostic]:
+def after_losses(subject: LintedNet) -> Iterator[Diagnostic]:
     """activation-after-loss: activations that read a loss."""
     for node in subject.of(Role.NONLINEARITY | Role.DROPOUT):
         before = subject.producer(node.inputs[0])
@@ -140,7 +140,7 @@ def after_losses(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def clipped_scores(subject: Subject) -> Iterator[Diagnostic]:
+def clipped_scores(subject: LintedNet) -> Iterator[Diagnostic]:
     """clipped-scores: ReLU right before a softmax or a loss."""
     for node in subject.of(Role.SIGNED_SCORES):
         before = subject.producer(node.inputs[0])
@@ -159,7 +159,7 @@ def _clips(node: Node) -> bool:
     return has_role(node.op, Role.RECTIFIER) and not node.params.negative_slope
 
 
-def squashed_twice(subject: Subject) -> Iterator[Diagnostic]:
+def squashed_twice(subject: LintedNet) -> Iterator[Diagnostic]:
     """softmax-twice and sigmoid-twice: a softmax of a softmax, a sigmoid of a sigmoid."""
     for kind, role in (("softmax", Role.SOFTMAX), ("sigmoid", Role.SIGMOID)):
         for node in subject.of(role):
@@ -176,7 +176,7 @@ def squashed_twice(subject: Subject) -> Iterator[Diagnostic]:
                 )
 
 
-def _behind_looks(subject: Subject, value: str) -> Node | None:
+def _behind_looks(subject: LintedNet, value: str) -> Node | None:
     """The producer of a value, behind layers that only reorder it."""
     node = subject.producer(value)
     while node is not None and has_role(node.op, _REORDERING):
@@ -184,7 +184,7 @@ def _behind_looks(subject: Subject, value: str) -> Node | None:
     return node
 
 
-def lonely_softmaxes(subject: Subject) -> Iterator[Diagnostic]:
+def lonely_softmaxes(subject: LintedNet) -> Iterator[Diagnostic]:
     """softmax-of-one: softmax over one class."""
     for node in subject.of(Role.SOFTMAX):
         shape = subject.graph.values[node.inputs[0]].shape
@@ -200,7 +200,7 @@ def lonely_softmaxes(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def idle_activations(subject: Subject) -> Iterator[Diagnostic]:
+def idle_activations(subject: LintedNet) -> Iterator[Diagnostic]:
     """idle-activation: ReLU of what is never negative."""
     for node in subject.of(Role.RECTIFIER):
         before = subject.producer(node.inputs[0])
@@ -216,19 +216,19 @@ def idle_activations(subject: Subject) -> Iterator[Diagnostic]:
 
 
 RULES = (
-    Rule(
+    LintRule(
         "batch-statistics-in-test",
         "a normalisation whose answer depends on the rest of the batch",
         batch_statistics,
     ),
-    Rule("batch-norm-without-scale", "a BatchNorm with no Scale after it", lone_batch_norms),
-    Rule("scale-without-bias", "a Scale after BatchNorm that has no shift", shiftless_scales),
-    Rule("bias-under-batch-norm", "a bias that a BatchNorm takes away", cancelled_biases),
-    Rule("dropout-before-batch-norm", "Dropout right before BatchNorm", dropped_before_norm),
-    Rule("activation-after-loss", "an activation of a loss", after_losses),
-    Rule("clipped-scores", "a ReLU right before a softmax or a loss", clipped_scores),
-    Rule("softmax-twice", "a softmax of a softmax", squashed_twice),
-    Rule("sigmoid-twice", "a sigmoid of a sigmoid", squashed_twice),
-    Rule("softmax-of-one", "a softmax over one class", lonely_softmaxes),
-    Rule("idle-activation", "a ReLU of what is never negative", idle_activations),
+    LintRule("batch-norm-without-scale", "a BatchNorm with no Scale after it", lone_batch_norms),
+    LintRule("scale-without-bias", "a Scale after BatchNorm that has no shift", shiftless_scales),
+    LintRule("bias-under-batch-norm", "a bias that a BatchNorm takes away", cancelled_biases),
+    LintRule("dropout-before-batch-norm", "Dropout right before BatchNorm", dropped_before_norm),
+    LintRule("activation-after-loss", "an activation of a loss", after_losses),
+    LintRule("clipped-scores", "a ReLU right before a softmax or a loss", clipped_scores),
+    LintRule("softmax-twice", "a softmax of a softmax", squashed_twice),
+    LintRule("sigmoid-twice", "a sigmoid of a sigmoid", squashed_twice),
+    LintRule("softmax-of-one", "a softmax over one class", lonely_softmaxes),
+    LintRule("idle-activation", "a ReLU of what is never negative", idle_activations),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from netc.analysis.lint.rule import Rule, Slide, Subject, axis_word, slides
+from netc.analysis.lint.rule import LintedNet, LintRule, Slide, axis_word, slides
 from netc.diagnostics import Diagnostic
 from netc.ir.types import show
 from netc.ops.catalog import CATALOG, has_role
@@ -19,7 +19,7 @@ def _fields(plain: str, quantity: str, axis: int) -> tuple[str, str]:
     return plain, f"{quantity}_{'hw'[min(axis, 1)]}"
 
 
-def uneven_strides(subject: Subject) -> Iterator[Diagnostic]:
+def uneven_strides(subject: LintedNet) -> Iterator[Diagnostic]:
     """uneven-stride: windows that do not reach the end of their input.
 
     A window smaller than its stride skips elements everywhere, which nobody does by mistake.
@@ -35,7 +35,7 @@ def _unread(axis: Axis) -> int:
     return axis.size + axis.pad - ((axis.out - 1) * axis.stride + axis.extent)
 
 
-def _uneven(subject: Subject, slide: Slide, missed: Sequence[int]) -> Diagnostic:
+def _uneven(subject: LintedNet, slide: Slide, missed: Sequence[int]) -> Diagnostic:
     node, axes = slide
     at = next(index for index, number in enumerate(missed) if number)
     axis = axes[at]
@@ -60,7 +60,7 @@ def _uneven(subject: Subject, slide: Slide, missed: Sequence[int]) -> Diagnostic
     )
 
 
-def large_kernels(subject: Subject) -> Iterator[Diagnostic]:
+def large_kernels(subject: LintedNet) -> Iterator[Diagnostic]:
     """kernel-exceeds-input: kernels larger than their padded input.
 
     Caffe rounds towards zero and makes one output.
@@ -81,7 +81,7 @@ def large_kernels(subject: Subject) -> Iterator[Diagnostic]:
                 break
 
 
-def idle_kernels(subject: Subject) -> Iterator[Diagnostic]:
+def idle_kernels(subject: LintedNet) -> Iterator[Diagnostic]:
     """idle-kernel: weights that only ever meet padding."""
     for node, axes in slides(subject):
         if not has_role(node.op, Role.CONVOLUTION | Role.LOCAL_PRODUCT):
@@ -104,7 +104,7 @@ def idle_kernels(subject: Subject) -> Iterator[Diagnostic]:
                 break
 
 
-def ceil_poolings(subject: Subject) -> Iterator[Diagnostic]:
+def ceil_poolings(subject: LintedNet) -> Iterator[Diagnostic]:
     """ceil-pooling: poolings that make more outputs than PyTorch's default would."""
     for node, axes in slides(subject):
         if (
@@ -125,7 +125,7 @@ def ceil_poolings(subject: Subject) -> Iterator[Diagnostic]:
             )
 
 
-def empty_windows(subject: Subject) -> Iterator[Diagnostic]:
+def empty_windows(subject: LintedNet) -> Iterator[Diagnostic]:
     """empty-pool-window: pooling windows that lie entirely beyond their input."""
     for node, axes in slides(subject):
         if not has_role(node.op, Role.POOLING):
@@ -146,7 +146,7 @@ def empty_windows(subject: Subject) -> Iterator[Diagnostic]:
                 break
 
 
-def uneven_deconvolutions(subject: Subject) -> Iterator[Diagnostic]:
+def uneven_deconvolutions(subject: LintedNet) -> Iterator[Diagnostic]:
     """uneven-deconvolution: trained upsampling whose windows overlap unevenly.
 
     Odena, Dumoulin and Olah, Deconvolution and checkerboard artifacts, Distill 2016.
@@ -175,12 +175,12 @@ def uneven_deconvolutions(subject: Subject) -> Iterator[Diagnostic]:
 
 
 RULES = (
-    Rule("uneven-stride", "a stride that leaves the end of the input unread", uneven_strides),
-    Rule("kernel-exceeds-input", "a kernel larger than its padded input", large_kernels),
-    Rule("idle-kernel", "weights that only ever meet padding", idle_kernels),
-    Rule("ceil-pooling", "pooling that PyTorch rounds the other way", ceil_poolings),
-    Rule("empty-pool-window", "a pooling window beyond its input", empty_windows),
-    Rule(
+    LintRule("uneven-stride", "a stride that leaves the end of the input unread", uneven_strides),
+    LintRule("kernel-exceeds-input", "a kernel larger than its padded input", large_kernels),
+    LintRule("idle-kernel", "weights that only ever meet padding", idle_kernels),
+    LintRule("ceil-pooling", "pooling that PyTorch rounds the other way", ceil_poolings),
+    LintRule("empty-pool-window", "a pooling window beyond its input", empty_windows),
+    LintRule(
         "uneven-deconvolution",
         "a deconvolution whose kernel its stride does not divide",
         uneven_deconvolutions,

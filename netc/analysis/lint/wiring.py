@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from netc.analysis.lint.rule import Rule, Subject
+from netc.analysis.lint.rule import LintedNet, LintRule
 from netc.diagnostics import Diagnostic, Note
 from netc.ir.graph import Node
 from netc.ops.catalog import CATALOG, has_role
@@ -15,7 +15,7 @@ from netc.ops.role import Role
 _ENDS = Role.RESULT | Role.SINK
 
 
-def unused_blobs(subject: Subject) -> Iterator[Diagnostic]:
+def unused_blobs(subject: LintedNet) -> Iterator[Diagnostic]:
     """unused-blob: blobs that nobody reads, where that is probably a mistake.
 
     Every net has outputs. Reported are inputs, one of several tops of a layer, and, in training,
@@ -46,7 +46,7 @@ def unused_blobs(subject: Subject) -> Iterator[Diagnostic]:
 
 
 def _unused(
-    subject: Subject, name: str, node: Node | None, others: bool, trains: bool
+    subject: LintedNet, name: str, node: Node | None, others: bool, trains: bool
 ) -> str | None:
     """Why a value that nobody reads should be; None where it need not be.
 
@@ -61,13 +61,13 @@ def _unused(
     return "is read by no layer, and no loss depends on it" if trains else None
 
 
-def _is_loss(subject: Subject, node: Node) -> bool:
+def _is_loss(subject: LintedNet, node: Node) -> bool:
     """True if a layer is a loss by its type, or by a weight that the text gives it."""
     message = subject.messages.get(node.name)
     return CATALOG[node.op].loss or (message is not None and any(message.get("loss_weight")))
 
 
-def shared_names(subject: Subject) -> Iterator[Diagnostic]:
+def shared_names(subject: LintedNet) -> Iterator[Diagnostic]:
     """duplicate-layer-name: layers with weights that have one name."""
     first: dict[str, Node] = {}
     for node in subject.graph.nodes:
@@ -90,6 +90,6 @@ def _has_weights(node: Node) -> bool:
 
 
 RULES = (
-    Rule("unused-blob", "a blob that nobody reads", unused_blobs),
-    Rule("duplicate-layer-name", "two layers of one name", shared_names),
+    LintRule("unused-blob", "a blob that nobody reads", unused_blobs),
+    LintRule("duplicate-layer-name", "two layers of one name", shared_names),
 )

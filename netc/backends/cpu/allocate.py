@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.emit.table import is_empty, lower
-from netc.backends.cpu.lowering import Lowered
+from netc.backends.cpu.lowering import LoweredNode
 from netc.backends.cpu.status import status_places
 from netc.backends.cpu.variable_values import VariableValues, variable_values
 from netc.backends.cpu.windows import padded_image
@@ -29,7 +29,7 @@ from netc.plan.storage import (
     Alias,
     Aliases,
     AliasRules,
-    Needs,
+    StorageNeeds,
     find_aliases,
     plan_storage,
 )
@@ -49,8 +49,8 @@ class ExecutionPlan:
     """
 
     context: EmitContext
-    records: Mapping[str, Lowered]
-    arena: arena.Arena
+    records: Mapping[str, LoweredNode]
+    arena: arena.ArenaPlan
     buffers: Mapping[str, Arena | External]
 
 
@@ -95,9 +95,11 @@ def _words_less(view: View, number: Number) -> int:
     return view.count // number.per_word - view.count
 
 
-def _needs(graph: Graph, record: Lowered, roots: Mapping[str, str]) -> Needs:
+def _needs(graph: Graph, record: LoweredNode, roots: Mapping[str, str]) -> StorageNeeds:
     outputs = record.node.outputs
-    return Needs(record.overwritable(graph, roots) if outputs else (), BYTES * record.scratch)
+    return StorageNeeds(
+        record.overwritable(graph, roots) if outputs else (), BYTES * record.scratch
+    )
 
 
 def _outside(graph: Graph, converted: set[str]) -> dict[str, External]:

@@ -10,19 +10,26 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from netc.backends.base import BackendOptions, Executable, MemoryPlan, Options, Report, StepTime
+from netc.backends.base import (
+    BackendOptions,
+    Executable,
+    ExecutableReport,
+    MemoryPlan,
+    Options,
+    StepTime,
+)
 from netc.backends.cpu.allocate import ExecutionPlan, plan_graph
 from netc.backends.cpu.context import Context
 from netc.backends.cpu.dynamic import StagedExecutable
 from netc.backends.cpu.emit.edges import load_inputs, store_outputs, store_updates
 from netc.backends.cpu.emit.emission import EmitContext
-from netc.backends.cpu.emit.table import tells_its_rows
+from netc.backends.cpu.emit.table import reports_rows
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.packing import StepPacking
 from netc.backends.cpu.parts import PartsExecutable, of_batch
 from netc.backends.cpu.precision import precision_report, warn_if_slow
 from netc.backends.cpu.program import Program, PythonStep, Step
-from netc.backends.cpu.status import check_numbers, new_status, of_exact_size, telling_nodes
+from netc.backends.cpu.status import check_numbers, new_status, of_exact_size, status_nodes
 from netc.backends.cpu.variable_values import shared_gradients
 from netc.backends.reduction import check_reduced, passes_for
 from netc.backends.reference import ReferenceBackend
@@ -38,7 +45,7 @@ from netc.passes.base import Applied, run_passes
 from netc.passes.recompute import recomputed
 from netc.plan.batches import images_at_a_time
 from netc.plan.needs import ask_for_arena, definition_bytes
-from netc.plan.rows import Rows, bounded_rows
+from netc.plan.rows import ChosenRows, bounded_rows
 from netc.plan.split import split
 from netc.plan.storage import BYTES
 
@@ -81,7 +88,7 @@ class CpuBackend:
             return ReferenceBackend().prepare(graph, options)
         variables = Variables() if options.variables is None else options.variables
         options, graph = replace(options, variables=variables), variables.bind(graph)
-        planned, rest = split(graph, bounded_rows(graph, tells_its_rows))
+        planned, rest = split(graph, bounded_rows(graph, reports_rows))
         if rest is None:
             return self._in_parts(graph, options, variables)
         first = self._plan(planned, options, variables) if planned.nodes else None
@@ -113,7 +120,7 @@ class CpuBackend:
         return CpuExecutable(graph, kept, program, built.applied, packing, built.rows, variables)
 
 
-class Built(NamedTuple):
+class BuiltProgram(NamedTuple):
     """A graph's program, none of whose kernels is compiled yet.
 
     ``defined`` are the nodes that definitions have a part in; ``applied`` is what passes did;
@@ -124,10 +131,12 @@ class Built(NamedTuple):
     plan: ExecutionPlan
     defined: tuple[Node, ...]
     applied: tuple[Applied, ...]
-    rows: Mapping[str, Rows]
+    rows: Mapping[str, ChosenRows]
 
 
-def build_program(graph: Graph, options: Options, variables: Variables, target: Machine) -> Built:
+def build_program(
+    graph: Graph, options: Options, variables: Variables, target: Machine
+) -> BuiltProgram:
     """Plan a graph all of whose sizes are known for a machine, which need not be this one.
 
     Raises:
@@ -154,12 +163,12 @@ def build_program(graph: Graph, options: Options, variables: Variables, target: 
     ask_for_arena(optimized, plan.arena, outputs_bytes(optimized))
     steps, defined = built_steps(plan)
     program = Program(steps, plan.arena.size // BYTES, plan.context.target, plan.buffers)
-    known = bounded_rows(graph, tells_its_rows)
+    known = bounded_rows(graph, reports_rows)
     rows = {name: known[name] for name in graph.outputs if name in known}
-    return Built(program, plan, defined, applied, rows)
+    return BuiltProgram(program, plan, defined, applied, rows)
 
 
-def temporaries(built: Built, graph: Graph) -> int:
+def temporaries(built: BuiltProgram, graph: Graph) -> int:
     """Bytes of the most that a definition takes; what finishes a kernel's work takes none."""
     steps = built.program.steps
     finished = {s.name for s in steps if isinstance(s, PythonStep) and s.finishes}
@@ -201,7 +210,7 @@ class CpuExecutable:
     program: Program
     applied: tuple[Applied, ...]
     packing: StepPacking
-    rows: Mapping[str, Rows] = field(default_factory=dict)
+    rows: Mapping[str, ChosenRows] = field(default_factory=dict)
     variables: Variables = field(default_factory=Variables)
     _idle: list[Context] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -228,7 +237,7 @@ class CpuExecutable:
 
     @cached_property
     def _telling(self) -> tuple[Node, ...]:
-        return telling_nodes(self.plan.context.graph)
+        return status_nodes(self.plan.context.graph)
 
     @cached_property
     def _group(self) -> str:
@@ -272,7 +281,7 @@ class CpuExecutable:
                 return self._idle.pop()
         return Context(self.program, self.plan.context.threads)
 
-    def report(self) -> Report:
+    def report(self) -> ExecutableReport:
         """Steps, passes and memory in bytes."""
         return {
             "backend": "cpu",

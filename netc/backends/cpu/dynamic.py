@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from netc.backends.base import Executable, Report, StepTime
+from netc.backends.base import Executable, ExecutableReport, StepTime
 from netc.backends.reference import ReferenceExecutable
 from netc.backends.variables import Variables
 from netc.ir.edit import with_nodes
@@ -104,11 +104,11 @@ class StagedExecutable:
         with self._lock:
             return self._plans.get(shapes, lambda: self.prepare(graph))
 
-    def report(self) -> Report:
+    def report(self) -> ExecutableReport:
         """The planned part's, and the layers that are planned while running."""
         ready = [node.name for node in ready_nodes(self.rest)]
         later = [node.name for node in self.rest.nodes if node.name not in ready]
-        nothing: Report = {"backend": "cpu", "steps": 0}
+        nothing: ExecutableReport = {"backend": "cpu", "steps": 0}
         plan = self.planned.report() if self.planned else nothing
         return {
             **plan,

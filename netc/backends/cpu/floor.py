@@ -34,7 +34,7 @@ _SWEEPS = 500  # of the registers in a unit of work
 _UNITS = 4  # of each thread
 _ROUNDS = 40
 _READ = 1 << 15  # bytes of a unit of reading, see kernels.peak
-_LEAST = 1 << 20  # bytes that are read at least
+_MIN_READ_BYTES = 1 << 20  # bytes that are read at least
 
 
 def roof_of(executable: Executable) -> Roof | None:
@@ -62,7 +62,7 @@ def peak(target: Machine, threads: int) -> float:
 
 def bandwidth(target: Machine, threads: int, memory: int) -> float:
     """Bytes a second that are read of so much memory, in order, again and again."""
-    units = max(memory, _LEAST) // _READ
+    units = max(memory, _MIN_READ_BYTES) // _READ
     step = Step("read", jit.spec("peak", "read"), (Arena(0),), units, 4 * target.width)
     context = Context(Program((step,), units * _READ // 4, target), threads)
     context.flat(Arena(0), units * _READ // 4)[:] = 1  # pages that nothing was written to are one

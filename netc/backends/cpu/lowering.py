@@ -2,7 +2,7 @@
 
     Graph ──aliases──▶ views of named buffers ──lower──▶ records ──storage──▶ offsets ──▶ Program
 
-A record (:class:`Lowered`) is a node's sweeps and the scratch memory they share. Everything that
+A record (:class:`LoweredNode`) is a node's sweeps and the scratch memory they share. All that
 storage has to know follows from it: which inputs the first output may be written over, and how much
 scratch memory there must be. The steps of a program are built from the same sweeps, so that there
 is no second opinion of what a node does; a step that touches what its sweep does not name is
@@ -70,7 +70,7 @@ def _names(things: Iterable[Touched]) -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lowered:
+class LoweredNode:
     """A node as it will run.
 
     Args:

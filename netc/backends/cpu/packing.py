@@ -11,7 +11,8 @@ from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Program
 from netc.backends.shared.derived import Derived, Packing, Versions
 
-_KEPT = 4  # sets of arrays whose steps stay bound: all of a training step, and a few others
+# Sets of arrays whose steps stay bound: all of a training step, and a few others.
+_MAX_BOUND_SETS = 4
 
 
 class StepPacking(Packing):
@@ -49,7 +50,7 @@ class StepPacking(Packing):
     def _context(self, arrays: Sequence[Derived]) -> Context:
         key = frozenset(id(array) for array in arrays)
         if key not in self._bound:
-            if len(self._bound) == _KEPT:
+            if len(self._bound) == _MAX_BOUND_SETS:
                 del self._bound[next(iter(self._bound))]
             self._bound[key] = Context(self._program(arrays), self._threads)
         return self._bound[key]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from netc.backends.base import Executable, Report, StepTime
+from netc.backends.base import Executable, ExecutableReport, StepTime
 from netc.backends.cpu.dynamic import with_shapes
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph
@@ -74,6 +74,6 @@ class PartsExecutable:
         """The executable of a part."""
         return (self.part,)
 
-    def report(self) -> Report:
+    def report(self) -> ExecutableReport:
         """The part's, and how many images it has."""
         return {**self.part.report(), "images_at_a_time": self.images}

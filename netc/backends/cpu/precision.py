@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netc.backends.base import Report
+from netc.backends.base import ExecutableReport
 from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.instructions import has_products
 from netc.backends.cpu.program import Program, Step
@@ -24,7 +24,7 @@ from netc.plan.storage import BYTES
 
 def precision_report(
     graph: Graph, context: EmitContext, program: Program, applied: Sequence[Applied]
-) -> Report:
+) -> ExecutableReport:
     """Bytes of weights as they are read, and which layers are computed in what.
 
     Args:
@@ -64,7 +64,7 @@ def warn_if_slow(context: EmitContext, who: str = "this machine") -> None:
 _NEEDS = {"bf16": "AVX512-BF16 is needed", "int8": "AVX512-VNNI or AVX-VNNI is needed"}
 
 
-def _half(context: EmitContext, program: Program, total: int) -> Report:
+def _half(context: EmitContext, program: Program, total: int) -> ExecutableReport:
     halved = _halved(program)
     nodes = [n for n in context.graph.nodes if has_role(stages_of(n)[0].op, Role.INNER_PRODUCT)]
     weights = {n.name: context.graph.parameters[n.parameters[0]] for n in nodes}

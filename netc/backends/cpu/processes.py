@@ -23,7 +23,7 @@ from netc.backends.cpu.machine import Machine, machine
 from netc.cache import cache_dir
 
 _WORTH = 4  # kernels for which it pays to start a process, which takes about as long as one
-_MOST = 4  # processes
+_MAX_PROCESSES = 4  # processes
 _PATIENCE = 120.0  # seconds to wait for a process beyond the starter's own work
 _STEERS = ".numba_config.yaml"  # which Numba obeys where it is in the current folder
 _START = """
@@ -45,7 +45,7 @@ def shares(count: int, target: Machine) -> int:
         return 1
     if target != machine(target.isa):
         return 1
-    return max(1, min(_MOST, _processors(), count // _WORTH))
+    return max(1, min(_MAX_PROCESSES, _processors(), count // _WORTH))
 
 
 def _processors() -> int:

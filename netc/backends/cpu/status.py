@@ -22,17 +22,17 @@ from netc.ops.catalog import CATALOG, has_role
 from netc.ops.linear import no_index
 from netc.ops.regions import not_in_batch
 from netc.ops.role import Role
-from netc.plan.rows import Rows
+from netc.plan.rows import ChosenRows
 
 _FLOATS = 2  # of an int64
 
 
-def telling_nodes(graph: Graph) -> tuple[Node, ...]:
+def status_nodes(graph: Graph) -> tuple[Node, ...]:
     """The nodes that tell something, in the order of their numbers."""
-    return tuple(n for n in graph.nodes if CATALOG[n.op].dynamic or tells_faults(n))
+    return tuple(n for n in graph.nodes if CATALOG[n.op].dynamic or reports_faults(n))
 
 
-def tells_faults(node: Node) -> bool:
+def reports_faults(node: Node) -> bool:
     """True of a node that tells a number below 0 where an input of it is wrong."""
     return has_role(node.op, Role.REGION_POOLING | Role.EMBEDDING)
 
@@ -45,7 +45,7 @@ def status_index(graph: Graph) -> int:
 def status_places(graph: Graph) -> Mapping[str, External]:
     """Where each node tells."""
     index = status_index(graph)
-    return {node.name: External(index, _FLOATS * k) for k, node in enumerate(telling_nodes(graph))}
+    return {node.name: External(index, _FLOATS * k) for k, node in enumerate(status_nodes(graph))}
 
 
 def new_status(telling: Sequence[Node]) -> NDArray[np.float32]:
@@ -74,7 +74,7 @@ def _fault(graph: Graph, node: Node, given: float) -> NetcError:
 
 def of_exact_size(
     results: Mapping[str, Array],
-    rows: Mapping[str, Rows],
+    rows: Mapping[str, ChosenRows],
     telling: Sequence[Node],
     status: NDArray[np.float32],
 ) -> dict[str, Array]:

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from netc.backends.base import Executable, MemoryPlan, Options, Progress, Report, StepTime
+from netc.backends.base import Executable, ExecutableReport, MemoryPlan, Options, Progress, StepTime
 from netc.backends.cuda.copies import edge_copy, image_copy, in_few_pieces
-from netc.backends.cuda.device import Call, Device, DeviceError
+from netc.backends.cuda.device import Device, DeviceError, KernelCall
 from netc.backends.cuda.dynamic import MixedExecutable, split
 from netc.backends.cuda.emission import (
     PRECISIONS,
@@ -180,7 +180,9 @@ class CudaExecutable:
     graph: bool = True
     progress: Progress | None = None
     variables: Variables = field(default_factory=Variables)
-    _copies: dict[tuple[str, tuple[int, ...] | None], Call | None] = field(default_factory=dict)
+    _copies: dict[tuple[str, tuple[int, ...] | None], KernelCall | None] = field(
+        default_factory=dict
+    )
     _idle: list[DeviceContext] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -268,7 +270,7 @@ class CudaExecutable:
         self.device.release()
         raise NetcError(_out_of_memory(self.report(), self.device.facts.memory))
 
-    def report(self) -> Report:
+    def report(self) -> ExecutableReport:
         """Steps, passes and memory in bytes."""
         steps = [s for s in self.program.steps if isinstance(s, ArrayStep)]
         return {
@@ -350,7 +352,7 @@ class CudaExecutable:
         self._start(self._copies[name, None], context.address(view), self.device.address(array))
         return array
 
-    def _start(self, copy: Call | None, source: int, target: int) -> None:
+    def _start(self, copy: KernelCall | None, source: int, target: int) -> None:
         if copy is not None:
             addresses = (np.uint64(source), np.uint64(target))
             self.device.launch(copy._replace(arguments=addresses + copy.arguments))
@@ -364,7 +366,7 @@ def _refusal(device: str, reason: str) -> Diagnostic:
     )
 
 
-def _out_of_memory(plan: Report, memory: int) -> Diagnostic:
+def _out_of_memory(plan: ExecutableReport, memory: int) -> Diagnostic:
     wanted = {
         "weights": plan["weights_bytes"],
         "arena": plan["arena_bytes"],

@@ -16,7 +16,7 @@ from netc.backends.shared.views import View
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ops.array import AnyArray
-from netc.ops.fused import Bound
+from netc.ops.fused import BoundStage
 
 Strides = Sequence[int]
 
@@ -27,12 +27,12 @@ class FusedOutput:
 
     view: View
     shape: Shape
-    stages: tuple[Bound, ...] = ()
+    stages: tuple[BoundStage, ...] = ()
     bias: Weights | None = None
 
 
 @dataclass
-class Chain:
+class ChainCode:
     """The code of a kernel's outputs, and the arguments that go with it, as they grow.
 
     With ``beside`` it is for so many neighbouring channels, of one output: ``channel`` and ``v``

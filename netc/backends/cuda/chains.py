@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.backends.cuda.chain import Chain, FusedOutput
+from netc.backends.cuda.chain import ChainCode, FusedOutput
 from netc.backends.cuda.program import Argument
 from netc.backends.cuda.slopes import dropped, is_slope, slope
 from netc.backends.cuda.source import Code
@@ -23,7 +23,7 @@ from netc.ops.arithmetic import BaseParams, PowerParams
 from netc.ops.batch_norm import BatchNormParams, uses_batch_statistics
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.elementwise import EltwiseParams
-from netc.ops.fused import Bound, Stage
+from netc.ops.fused import BoundStage, Stage
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.numbers import all_finite
 from netc.ops.rectifiers import ReLU6Params, ReLUParams
@@ -31,7 +31,9 @@ from netc.ops.role import Role
 from netc.ops.scale_bias import OperandParams
 
 
-def chain_code(chain: Chain, targets: Sequence[FusedOutput]) -> tuple[Code, tuple[Argument, ...]]:
+def chain_code(
+    chain: ChainCode, targets: Sequence[FusedOutput]
+) -> tuple[Code, tuple[Argument, ...]]:
     """The code of a kernel's outputs, and the arguments that follow the kernel's own."""
     functions, calls = [], []
     for index, target in enumerate(targets):
@@ -76,7 +78,7 @@ def _choice(calls: Sequence[str]) -> str:
     return f"{head} {{\n{''.join(calls)}}}\n"
 
 
-def _beside(chain: Chain, lines: Sequence[str]) -> str:
+def _beside(chain: ChainCode, lines: Sequence[str]) -> str:
     """The function that takes neighbouring channels through a chain."""
     n = chain.beside
     loads = (
@@ -100,10 +102,10 @@ def _output_arguments(targets: Sequence[FusedOutput]) -> list[Argument]:
 
 
 # Stages: the chain, the stage's parameters, its bottoms (None is the chain's value), its arrays.
-Rule = Callable[[Chain, Any, Sequence[str | None], Sequence[Weights]], str]
+Rule = Callable[[ChainCode, Any, Sequence[str | None], Sequence[Weights]], str]
 
 
-def supported(bound: Bound, shapes: Sequence[Shape]) -> bool:
+def supported(bound: BoundStage, shapes: Sequence[Shape]) -> bool:
     """True if a stage can be written as a statement of C++.
 
     Args:
@@ -130,7 +132,7 @@ def is_elementwise(stage: Stage) -> bool:
     return has_role(stage.op, Role.EPILOGUE) or stage.op in ("Dropout", "DropPath")
 
 
-def statement(chain: Chain, bound: Bound) -> str:
+def statement(chain: ChainCode, bound: BoundStage) -> str:
     """A stage as a C++ expression of ``v``."""
     stage = bound.stage
     bottoms = [*bound.inputs[: stage.position], None, *bound.inputs[stage.position :]]
@@ -139,25 +141,25 @@ def statement(chain: Chain, bound: Bound) -> str:
     return "v" if rule is None else rule(chain, stage.params, bottoms, arrays)
 
 
-def _number(rule: Callable[[Chain, Any], str]) -> Rule:
+def _number(rule: Callable[[ChainCode, Any], str]) -> Rule:
     return lambda chain, params, bottoms, arrays: rule(chain, params)
 
 
-def _relu(chain: Chain, params: ReLUParams | ReLU6Params) -> str:
+def _relu(chain: ChainCode, params: ReLUParams | ReLU6Params) -> str:
     slope = params.negative_slope
     return f"leaky(v, {chain.number(slope) if slope else '0.0f'})"
 
 
-def _relu6(chain: Chain, params: ReLU6Params) -> str:
+def _relu6(chain: ChainCode, params: ReLU6Params) -> str:
     return f"smaller({_relu(chain, params)}, {chain.number(params.n)})"
 
 
-def _clip(chain: Chain, params: ClipParams) -> str:
+def _clip(chain: ChainCode, params: ClipParams) -> str:
     """std::max(min, std::min(x, max)): the lower bound wins, and NaN becomes it."""
     return f"clipped(v, {chain.number(params.min)}, {chain.number(params.max)})"
 
 
-def _power(chain: Chain, params: PowerParams) -> str:
+def _power(chain: ChainCode, params: PowerParams) -> str:
     power, scale, shift = (np.float32(v) for v in (params.power, params.scale, params.shift))
     with np.errstate(all="ignore"):
         if power * scale == 0:
@@ -171,7 +173,7 @@ def _log_of(base: float) -> np.float32:
     return np.float32(1) if base == -1 else np.float32(np.log(np.float32(base)))
 
 
-def _exp(chain: Chain, params: BaseParams) -> str:
+def _exp(chain: ChainCode, params: BaseParams) -> str:
     inner = _log_of(params.base) * np.float32(params.scale)
     shift = np.float32(params.shift)
     y = "expf(v)" if inner == 1 else f"expf({chain.number(float(inner))} * v)"
@@ -182,7 +184,7 @@ def _exp(chain: Chain, params: BaseParams) -> str:
     return f"{y} * {chain.number(float(outer))}"
 
 
-def _log(chain: Chain, params: BaseParams) -> str:
+def _log(chain: ChainCode, params: BaseParams) -> str:
     y = "v" if params.scale == 1 else f"{chain.number(params.scale)} * v"
     y = y if params.shift == 0 else f"{y} + {chain.number(params.shift)}"
     factor = np.float32(1) / _log_of(params.base)
@@ -190,13 +192,16 @@ def _log(chain: Chain, params: BaseParams) -> str:
 
 
 def _prelu(
-    chain: Chain, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: ChainCode, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     return f"leaky(v, {chain.channel(arrays[0])})"
 
 
 def _batch_norm(
-    chain: Chain, params: BatchNormParams, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: ChainCode,
+    params: BatchNormParams,
+    bottoms: Sequence[str | None],
+    arrays: Sequence[Weights],
 ) -> str:
     mean = derived(_corrected, arrays[0], arrays[2])
     deviation = derived(_deviation, arrays[1], arrays[2], params.eps)
@@ -219,7 +224,9 @@ def _deviation(sums: Array, factor: Array, eps: float) -> Array:
         return deviation
 
 
-def _operand(chain: Chain, params: OperandParams, bottom: str | None, arrays: list[Weights]) -> str:
+def _operand(
+    chain: ChainCode, params: OperandParams, bottom: str | None, arrays: list[Weights]
+) -> str:
     """The factor or summand of Scale and Bias: their second bottom, or else their own array."""
     axes = len(chain.shape)
     if bottom is not None:
@@ -230,7 +237,10 @@ def _operand(chain: Chain, params: OperandParams, bottom: str | None, arrays: li
 
 
 def _scale(
-    chain: Chain, params: OperandParams, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: ChainCode,
+    params: OperandParams,
+    bottoms: Sequence[str | None],
+    arrays: Sequence[Weights],
 ) -> str:
     own = list(arrays)
     y = _paired(chain, params, bottoms, own, "*")
@@ -238,13 +248,16 @@ def _scale(
 
 
 def _bias(
-    chain: Chain, params: OperandParams, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: ChainCode,
+    params: OperandParams,
+    bottoms: Sequence[str | None],
+    arrays: Sequence[Weights],
 ) -> str:
     return _paired(chain, params, bottoms, list(arrays), "+")
 
 
 def _paired(
-    chain: Chain,
+    chain: ChainCode,
     params: OperandParams,
     bottoms: Sequence[str | None],
     arrays: list[Weights],
@@ -256,7 +269,10 @@ def _paired(
 
 
 def _eltwise(
-    chain: Chain, params: EltwiseParams, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: ChainCode,
+    params: EltwiseParams,
+    bottoms: Sequence[str | None],
+    arrays: Sequence[Weights],
 ) -> str:
     terms = [chain.same(bottom) for bottom in bottoms]
     if params.operation == "PROD":
@@ -274,7 +290,7 @@ def _eltwise(
 
 
 def _axpy(
-    chain: Chain, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
+    chain: ChainCode, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
 ) -> str:
     factor, x, y = bottoms
     assert factor is not None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netc.backends.cuda.device import Call
+from netc.backends.cuda.device import KernelCall
 from netc.backends.cuda.emission import (
     THREADS,
     blocks,
@@ -20,22 +20,22 @@ from netc.ops.array import AnyArray
 
 def edge_copy(
     kernel: Kernel, shape: Shape, source: Sequence[int], target: Sequence[int]
-) -> Call | None:
+) -> KernelCall | None:
     """The copying of a value to or from a caller's array, but for both addresses."""
     if count(shape) == 0:
         return None
     sizes, (own, others) = merged(shape, source, target)
     numbers = map(np.int32, (count(shape), *sizes[1:]))
     strides = map(np.int64, (*own, *others))
-    return Call(kernel, blocks(count(shape)), THREADS, (*numbers, *strides))
+    return KernelCall(kernel, blocks(count(shape)), THREADS, (*numbers, *strides))
 
 
-def image_copy(kernel: Kernel, view: View, strides: Sequence[int]) -> Call | None:
+def image_copy(kernel: Kernel, view: View, strides: Sequence[int]) -> KernelCall | None:
     """The copying of a caller's images to pixels that end in zeros, but for both addresses."""
     if view.count == 0:
         return None
     numbers = map(np.int32, (view.pixels, view.h, view.w))
-    return Call(kernel, blocks(view.pixels), THREADS, (*numbers, *map(np.int64, strides)))
+    return KernelCall(kernel, blocks(view.pixels), THREADS, (*numbers, *map(np.int64, strides)))
 
 
 def in_few_pieces(array: AnyArray) -> AnyArray:

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from netc.backends.base import Progress
-from netc.backends.cuda.device import Call, Code, DeviceBuffer, DeviceError, Facts, Mark, StreamSlot
+from netc.backends.cuda.device import (
+    Code,
+    DeviceBuffer,
+    DeviceError,
+    Facts,
+    KernelCall,
+    Mark,
+    StreamSlot,
+)
 from netc.backends.cuda.libraries.found import libraries
 from netc.backends.cuda.libraries.operation import (
     Library,
@@ -58,7 +66,7 @@ class _Event(Mark, Protocol):
     def record(self) -> None: ...
 
 
-class _Number(Protocol):
+class _CupyDevice(Protocol):
     """cupy.cuda.Device."""
 
     id: int
@@ -67,7 +75,7 @@ class _Number(Protocol):
 class _Resident(Protocol):
     """A CuPy array, as far as NumPy's are something else."""
 
-    device: _Number
+    device: _CupyDevice
 
 
 class _Stream(AbstractContextManager[object], Protocol):
@@ -84,7 +92,7 @@ class _Graph(Protocol):
     def launch(self) -> None: ...
 
 
-class Memory:
+class DeviceMemory:
     """Device memory from CuPy's pool."""
 
     def __init__(self, pointer: _Pointer, size: int) -> None:
@@ -192,13 +200,13 @@ class CupyDevice:
         except self._cupy.cuda.memory.OutOfMemoryError:
             self._cupy.get_default_memory_pool().free_all_blocks()
             pointer = self._cupy.cuda.alloc(size)
-        return Memory(pointer, size)
+        return DeviceMemory(pointer, size)
 
     def upload(self, array: AnyArray) -> DeviceBuffer:
         """An array's bytes on the device."""
         flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         there = self._cupy.asarray(flat)
-        return Memory(there.data, flat.size)
+        return DeviceMemory(there.data, flat.size)
 
     def view(
         self,
@@ -209,7 +217,7 @@ class CupyDevice:
         dtype: DTypeLike,
     ) -> AnyArray:
         """A CuPy array over a buffer's bytes."""
-        assert isinstance(buffer, Memory)
+        assert isinstance(buffer, DeviceMemory)
         array: AnyArray = self._cupy.ndarray(
             tuple(shape), dtype, memptr=buffer.pointer + offset, strides=tuple(strides)
         )
@@ -266,7 +274,7 @@ class CupyDevice:
         except LibraryError as error:
             raise DeviceError(str(error)) from error
 
-    def launch(self, call: Call) -> None:
+    def launch(self, call: KernelCall) -> None:
         """Start a kernel on the current stream."""
         code = call.kernel
         try:
@@ -280,7 +288,7 @@ class CupyDevice:
             raise DeviceError(f"{code.name}: {error}") from error
 
     def record(
-        self, calls: Sequence[Call], slots: Sequence[StreamSlot]
+        self, calls: Sequence[KernelCall], slots: Sequence[StreamSlot]
     ) -> Callable[[], None] | None:
         """A graph of the calls; None where the driver will not record it."""
         cuda = self._cupy.cuda
@@ -299,7 +307,7 @@ class CupyDevice:
             return None
 
     def _fork(
-        self, streams: Sequence[_Stream], calls: Sequence[Call], slots: Sequence[StreamSlot]
+        self, streams: Sequence[_Stream], calls: Sequence[KernelCall], slots: Sequence[StreamSlot]
     ) -> None:
         """Start calls on as many streams as there are lanes, and join them in the first."""
 

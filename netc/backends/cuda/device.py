@@ -56,7 +56,7 @@ class DeviceError(Exception):
     """The device or a library will not do what was asked of it."""
 
 
-class Call(NamedTuple):
+class KernelCall(NamedTuple):
     """A kernel started with a grid, threads a block, and arguments: NumPy scalars.
 
     A library's operation has no grid of ours, and its arguments are addresses.
@@ -144,7 +144,7 @@ class Device(Protocol):
     def address(self, array: AnyArray) -> int:
         """Where an array's first element lies."""
 
-    def launch(self, call: Call) -> None:
+    def launch(self, call: KernelCall) -> None:
         """Start a kernel on the current stream.
 
         Raises:
@@ -152,7 +152,7 @@ class Device(Protocol):
         """
 
     def record(
-        self, calls: Sequence[Call], slots: Sequence[StreamSlot]
+        self, calls: Sequence[KernelCall], slots: Sequence[StreamSlot]
     ) -> Callable[[], None] | None:
         """What starts all calls at once, each in its slot; None where they cannot be recorded."""
 

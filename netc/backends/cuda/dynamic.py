@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from netc.backends import reference
-from netc.backends.base import Executable, Report, StepTime
+from netc.backends.base import Executable, ExecutableReport, StepTime
 from netc.backends.cuda.device import Device
 from netc.backends.variables import Variables
 from netc.ir.graph import Graph
@@ -70,7 +70,7 @@ class MixedExecutable:
     def _on_host(self, value: AnyArray) -> AnyArray:
         return self.device.to_host(value) if self.device.owns(value) else value
 
-    def report(self) -> Report:
+    def report(self) -> ExecutableReport:
         """The planned part's, and the layers that run on the host."""
         names = [node.name for node in self.rest.nodes]
         if self.planned is None:

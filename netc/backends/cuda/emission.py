@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.backends.cuda.chain import Chain, FusedOutput
+from netc.backends.cuda.chain import ChainCode, FusedOutput
 from netc.backends.cuda.chains import chain_code
 from netc.backends.cuda.device import Facts
 from netc.backends.cuda.fallback import array_form, run_on_device, run_on_host
@@ -22,7 +22,7 @@ from netc.backends.shared.views import Arena, Place, View
 from netc.backends.variables import Variables
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray
-from netc.ops.fused import Bound
+from netc.ops.fused import BoundStage
 from netc.plan.storage import BYTES, Storage
 
 THREADS = 256  # of a block, where a kernel does not care
@@ -137,12 +137,12 @@ class CudaEmitContext:
         types = (("value_t", self.precision.text),)
         return Kernel(template, tuple(constants.items()), types, code)
 
-    def chain(self) -> Chain:
+    def chain(self) -> ChainCode:
         """A chain without stages."""
-        return Chain(self.graph, self.views, self.array)
+        return ChainCode(self.graph, self.views, self.array)
 
     def target(
-        self, value: str, stages: Sequence[Bound] = (), bias: Weights | None = None
+        self, value: str, stages: Sequence[BoundStage] = (), bias: Weights | None = None
     ) -> FusedOutput:
         """An output, the bias of the product that makes it, and the stages after that."""
         return FusedOutput(self.view(value), self.graph.shape(value), tuple(stages), bias)

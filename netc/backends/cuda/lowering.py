@@ -16,11 +16,11 @@ from netc.backends.cuda.chains import RULES, is_elementwise, supported
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import has_role
 from netc.ops.fused import NAME as FUSED
-from netc.ops.fused import Bound, bind_stages
+from netc.ops.fused import BoundStage, bind_stages
 from netc.ops.role import Role
 from netc.ops.siblings import NAME as SIBLINGS
 from netc.passes.epilogue import chain_of
-from netc.plan.storage import Needs
+from netc.plan.storage import StorageNeeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ def lower_chains(graph: Graph) -> Mapping[str, ChainRecord]:
     return {value: record for node in graph.nodes for value, record in _records(graph, node)}
 
 
-def needs_of(records: Mapping[str, ChainRecord], node: Node) -> Needs:
+def needs_of(records: Mapping[str, ChainRecord], node: Node) -> StorageNeeds:
     """What a node needs of storage, as its record says."""
     record = records.get(node.outputs[0]) if node.outputs else None
-    return Needs() if record is None else Needs(record.overwritable)
+    return StorageNeeds() if record is None else StorageNeeds(record.overwritable)
 
 
 def _records(graph: Graph, node: Node) -> Iterator[tuple[str, ChainRecord]]:
@@ -63,7 +63,7 @@ def _records(graph: Graph, node: Node) -> Iterator[tuple[str, ChainRecord]]:
         yield node.outputs[0], ChainRecord(coded, _overwritable(graph, node, stages, coded))
 
 
-def _coded(graph: Graph, value: str, stages: Sequence[Bound]) -> tuple[bool, ...]:
+def _coded(graph: Graph, value: str, stages: Sequence[BoundStage]) -> tuple[bool, ...]:
     """Whether each stage has code; all but the first take the chain's value besides."""
     shape = graph.shape(value)
     first, *rest = stages
@@ -72,7 +72,7 @@ def _coded(graph: Graph, value: str, stages: Sequence[Bound]) -> tuple[bool, ...
 
 
 def _overwritable(
-    graph: Graph, node: Node, stages: Sequence[Bound], coded: Sequence[bool]
+    graph: Graph, node: Node, stages: Sequence[BoundStage], coded: Sequence[bool]
 ) -> tuple[str, ...]:
     """What one kernel, or one step of a definition, reads before it writes."""
     first, *rest = stages

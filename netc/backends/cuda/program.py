@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from netc.backends.cuda.device import Call, Code, Device, DeviceBuffer, Mark, StreamSlot
+from netc.backends.cuda.device import Code, Device, DeviceBuffer, KernelCall, Mark, StreamSlot
 from netc.backends.reference import parameter_array
 from netc.backends.shared.derived import Derived
 from netc.backends.shared.derived import Weights as TrainedArray
@@ -235,8 +235,8 @@ class DeviceContext:
         with suppress(Exception):
             self.device.reach(self.mark)
 
-    def _bound(self) -> list[Call | ArrayStep]:
-        calls: list[Call | ArrayStep] = []
+    def _bound(self) -> list[KernelCall | ArrayStep]:
+        calls: list[KernelCall | ArrayStep] = []
         used, faults = 0, 0
         for step in self.program.steps:
             if isinstance(step, ArrayStep):
@@ -245,7 +245,7 @@ class DeviceContext:
             counters = self._counters.address + 4 * used
             fault = self._faults.address + 8 * faults
             arguments = tuple(self._argument(a, counters, fault) for a in step.arguments)
-            calls.append(Call(step.kernel, step.grid, step.threads, arguments))
+            calls.append(KernelCall(step.kernel, step.grid, step.threads, arguments))
             used += step.counters
             faults += step.fault is not None
         return calls
@@ -316,9 +316,9 @@ class DeviceContext:
         told = zip(numbers, self.program.faults, strict=True)
         return next((fault(float(value)) for (times, value), fault in told if times), None)
 
-    def start(self, call: Call | ArrayStep) -> None:
+    def start(self, call: KernelCall | ArrayStep) -> None:
         """Start one step."""
-        if isinstance(call, Call):
+        if isinstance(call, KernelCall):
             self.device.launch(call)
         else:
             call.function(self)
@@ -333,11 +333,11 @@ class DeviceContext:
         for first, last in self.program.rows:
             calls = self.calls[first:last]
 
-            def start(calls: list[Call | ArrayStep] = calls) -> None:
+            def start(calls: list[KernelCall | ArrayStep] = calls) -> None:
                 for call in calls:
                     self.start(call)
 
-            kernels = [call for call in calls if isinstance(call, Call)]
+            kernels = [call for call in calls if isinstance(call, KernelCall)]
             recorded = None
             if len(kernels) == len(calls) > 1:
                 recorded = self.device.record(kernels, self.program.slots[first])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from netc.backends.cuda.chain import Chain
+from netc.backends.cuda.chain import ChainCode
 from netc.backends.shared.derived import Weights
 from netc.ops.arithmetic import log_of
 from netc.ops.dropout import DropoutParams, DropPathParams
@@ -35,7 +35,7 @@ class SavedCode:
         arrays: trained arrays.
     """
 
-    chain: Chain
+    chain: ChainCode
     params: GradientParams
     inputs: Mapping[int, str | None]
     outputs: Mapping[int, str | None]
@@ -60,7 +60,9 @@ class SavedCode:
 Factor = Callable[[SavedCode], str]  # -> the factor
 
 
-def slope(chain: Chain, params: GradientParams, bottoms: Bottoms, arrays: Sequence[Weights]) -> str:
+def slope(
+    chain: ChainCode, params: GradientParams, bottoms: Bottoms, arrays: Sequence[Weights]
+) -> str:
     """The gradient of a bottom of an elementwise layer."""
     given = iter(bottoms)
     inputs = {index: next(given) for index in params.inputs}
@@ -162,7 +164,7 @@ def _drawn(code: SavedCode) -> str:
 
 
 def dropped(
-    chain: Chain,
+    chain: ChainCode,
     params: DropoutParams | DropPathParams,
     bottoms: Bottoms,
     arrays: Sequence[Weights],
@@ -173,7 +175,7 @@ def dropped(
     return f"v * {drawn(chain, params, (*bottoms, None)[1])}"
 
 
-def drawn(chain: Chain, params: DropoutParams | DropPathParams, key: str | None) -> str:
+def drawn(chain: ChainCode, params: DropoutParams | DropPathParams, key: str | None) -> str:
     """What an element is multiplied by: 0 or the scale, by its random number (netc.ops.random).
 
     Args:

@@ -21,7 +21,7 @@ JOINED = "update"  # the template whose launches are joined
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class KernelPart:
     """One part: its fields as C++ type, name and argument."""
 
     fields: Sequence[tuple[str, str, Argument]]
@@ -29,7 +29,7 @@ class Parts:
     MOST: ClassVar[int] = 8  # parts of a kernel
 
 
-def part_code(parts: Sequence[Parts]) -> tuple[Code, tuple[Argument, ...]]:
+def part_code(parts: Sequence[KernelPart]) -> tuple[Code, tuple[Argument, ...]]:
     """The code of a kernel of these parts, which have the same fields, and its last arguments."""
     kinds = [(kind, name) for kind, name, _ in parts[0].fields]
     values = tuple(value for part in parts for _, _, value in part.fields)
@@ -55,7 +55,7 @@ def joined(steps: Iterable[Step]) -> list[Step]:
         mine = _common(step)
         if isinstance(step, Launch) and mine is not None:
             alike = not waiting or _common(waiting[0]) == mine
-            if not alike or len(waiting) == Parts.MOST or _follows(step, waiting):
+            if not alike or len(waiting) == KernelPart.MOST or _follows(step, waiting):
                 found += _together(waiting)
                 waiting = []
             waiting.append(step)

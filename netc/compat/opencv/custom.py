@@ -30,7 +30,7 @@ from netc.schema.message import Message
 Given = ParamSpec("Given")
 
 
-class Script(Protocol):
+class ScriptLayer(Protocol):
     """An object of a script's layer class, with the methods that OpenCV calls."""
 
     def getMemoryShapes(self, inputs: list[list[int]]) -> Sequence[Sequence[int]]:
@@ -40,7 +40,7 @@ class Script(Protocol):
         """Compute the outputs."""
 
 
-ScriptClass = Callable[[dict[str, object], list[Array]], Script]
+ScriptClass = Callable[[dict[str, object], list[Array]], ScriptLayer]
 
 MODULE = "cv2.dnn"  # of the Python layers that stand for a script's own
 _CLASSES: dict[str, list[ScriptClass]] = {}  # type -> what scripts registered, the last counts
@@ -136,7 +136,7 @@ class CustomLayers:
 class _Object:
     """A script's object as a Python layer's implementation."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: ScriptLayer) -> None:
         self.script = script
 
     def shapes(self, inputs: Sequence[Shape], text: str) -> list[Shape]:

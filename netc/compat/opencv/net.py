@@ -32,15 +32,15 @@ from netc.frontend import build, runnable
 from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
-from netc.lower.before import State
+from netc.lower.before import LayerChoice
 from netc.ops.catalog import LAYERS
 from netc.ops.define import ErasedOp
 from netc.recent import LeastRecentlyUsed
 from netc.schema.message import Message
 from netc.weights.match import assign
 
-_KEPT = 8  # compiled nets, by input shapes and outputs, least recently used first out
-_TEST: State = {"phase": "TEST", "level": 0, "stages": ()}
+_MAX_COMPILED = 8  # compiled nets, by input shapes and outputs, least recently used first out
+_TEST: LayerChoice = {"phase": "TEST", "level": 0, "stages": ()}
 
 
 class Net(Introspection):
@@ -57,7 +57,7 @@ class Net(Introspection):
         self._given_shapes: dict[str, Shape] = {}
         self._backend = DNN_BACKEND_DEFAULT
         self._target = DNN_TARGET_CPU
-        self._kept: LeastRecentlyUsed[object, CompiledNet] = LeastRecentlyUsed(_KEPT)
+        self._kept: LeastRecentlyUsed[object, CompiledNet] = LeastRecentlyUsed(_MAX_COMPILED)
         self._variables = Variables()  # of all compiled nets
         self._last: Forward | None = None
         built = build(message, layers=self._layers)

@@ -16,7 +16,7 @@ _PHASES = {TRAIN: "TRAIN", TEST: "TEST"}
 _NAMES = ("phase", "level", "stages", "weights")
 
 
-class State(NamedTuple):
+class NetArguments(NamedTuple):
     """A net's NetState, and the path of its weights."""
 
     phase: str
@@ -25,7 +25,7 @@ class State(NamedTuple):
     weights: str | PathLike[str] | None
 
 
-def state(positional: Sequence[object], named: dict[str, Any]) -> State:
+def state(positional: Sequence[object], named: dict[str, Any]) -> NetArguments:
     """The arguments after the prototxt, in any of pycaffe's forms (_caffe.cpp, Net_Init).
 
     They are ``phase, level, stages, weights``, or of old ``weights, phase``; a net without a phase
@@ -47,7 +47,9 @@ def state(positional: Sequence[object], named: dict[str, Any]) -> State:
         raise also(_bad(f"`phase` is caffe.TEST or caffe.TRAIN, not {phase!r}"), TypeError)
     with raising(TypeError):
         stages = names(given.get("stages") or (), "stages")
-    return State(_PHASES[phase], given.get("level") or 0, stages, path_of(given.get("weights")))
+    return NetArguments(
+        _PHASES[phase], given.get("level") or 0, stages, path_of(given.get("weights"))
+    )
 
 
 def path_of(given: Any) -> Any:

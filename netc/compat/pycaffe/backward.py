@@ -11,7 +11,7 @@ from itertools import zip_longest
 import numpy as np
 
 from netc.compat.pycaffe.blob import Blob
-from netc.compat.pycaffe.definition import Layer
+from netc.compat.pycaffe.definition import DefinedLayer
 from netc.compat.pycaffe.errors import also
 from netc.compat.pycaffe.feeding import batches, listed
 from netc.compat.pycaffe.layer_gradient import LayerGradient
@@ -202,7 +202,7 @@ class NetBackward(NetWeights):
             self._run_gradient(number, layer, bottoms, tops)
 
     def _run_gradient(
-        self, number: int, layer: Layer, bottoms: Sequence[Blob], tops: Sequence[Blob]
+        self, number: int, layer: DefinedLayer, bottoms: Sequence[Blob], tops: Sequence[Blob]
     ) -> None:
         needs = self._layer_needs[number]
         if not any(needs.bottoms) and not any(needs.parameters):
@@ -220,7 +220,7 @@ class NetBackward(NetWeights):
         for owner, array in learned.items():
             self._parameters[owner].diff.reshape(array.shape)[...] += array
 
-    def _gradient(self, number: int, layer: Layer, needs: LayerNeeds) -> LayerGradient:
+    def _gradient(self, number: int, layer: DefinedLayer, needs: LayerNeeds) -> LayerGradient:
         """The layer's program, made if it has not been for these shapes."""
         node, graph = self._graph.nodes[layer.node], self._graph
         shapes = tuple(graph.shape(value) for value in (*node.inputs, *node.outputs))

@@ -169,10 +169,10 @@ class SplitBlob(Blob):
         return self._source._legacy(axis)
 
 
-class Parameter(Blob):
+class ParameterBlob(Blob):
     """A trained array; ``data`` is copied when it is first asked for, so that it can be written."""
 
-    def __init__(self, array: Array, owner: Parameter | None = None) -> None:
+    def __init__(self, array: Array, owner: ParameterBlob | None = None) -> None:
         super().__init__(array.shape)
         self._given = array
         self._owner = owner  # whose elements these are
@@ -211,7 +211,7 @@ class Parameter(Blob):
         else:
             self._copy[...] = array
 
-    def lend(self, owner: Parameter) -> None:
+    def lend(self, owner: ParameterBlob) -> None:
         """Have the elements of another net's parameter from now on; the gradient stays its own."""
         while owner._owner is not None:
             owner = owner._owner

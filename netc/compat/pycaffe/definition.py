@@ -12,14 +12,14 @@ from netc.diagnostics import Diagnostic, Source
 from netc.frontend import Schemas, build, folder_of, read_net, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
-from netc.lower import State
+from netc.lower import NetState
 from netc.lower.files import with_files
 from netc.lower.splits import with_splits
 from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
 
 
-class Layer(NamedTuple):
+class DefinedLayer(NamedTuple):
     """A layer that the phase keeps; ``node`` counts the layers before it that compute.
 
     Caffe's Split layers are among them, and compute nothing. ``losses`` are the tops' weights.
@@ -39,11 +39,11 @@ class Definition(NamedTuple):
     """A net in the current format, its layers, its graph, and the diagnostics."""
 
     message: Message
-    layers: tuple[Layer, ...]
+    layers: tuple[DefinedLayer, ...]
     graph: Graph
     diagnostics: tuple[Diagnostic, ...]
     python: Mapping[str, PythonLayer]  # layer -> the object of the script's that computes it
-    state: State
+    state: NetState
 
 
 def define(
@@ -80,7 +80,7 @@ def defined(
         folder: that the files it names lie in.
         outside: whether they may lie anywhere.
     """
-    state = State(phase, level, tuple(stages))
+    state = NetState(phase, level, tuple(stages))
     own, python = with_python_layers(message, state)
     with own_errors(python):
         built = build(own, phase=phase, level=level, stages=stages, inputs=inputs)
@@ -88,19 +88,19 @@ def defined(
     return Definition(message, _layers(built.layers), graph, built.diagnostics, python, state)
 
 
-def _layers(written: Sequence[Message]) -> tuple[Layer, ...]:
+def _layers(written: Sequence[Message]) -> tuple[DefinedLayer, ...]:
     nodes, node = [], 0
     for layer in written:
         nodes.append(node)
         node += not _reads_data(layer.get("type"))
-    found: list[Layer] = []
+    found: list[DefinedLayer] = []
     starts = iter([*nodes, node])
     at = next(starts)
     for number, layer in with_splits(written):
         type = layer.get("type")
         own = number is not None and not _reads_data(type)
         names = layer.get("name"), type, tuple(layer.get("bottom")), tuple(layer.get("top"))
-        found.append(Layer(*names, at, _losses(layer), own))
+        found.append(DefinedLayer(*names, at, _losses(layer), own))
         at = at if number is None else next(starts)
     return tuple(found)
 

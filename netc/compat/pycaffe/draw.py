@@ -65,14 +65,14 @@ def get_layer_label(layer: ProtobufMessage, rankdir: str, display_lrm: bool = Fa
     Raises:
         NetcError: as :func:`get_layer_lr_mult`.
     """
-    parts = list(_told(layer))
+    parts = list(_label_lines(layer))
     rates = get_layer_lr_mult(layer) if display_lrm else []
     if rates:
         parts.append("lr mult: " + ", ".join(map(str, rates)))
     return '"' + (" " if rankdir in _UPRIGHT else r"\n").join(parts) + '"'
 
 
-def _told(layer: ProtobufMessage) -> Iterator[str]:
+def _label_lines(layer: ProtobufMessage) -> Iterator[str]:
     yield layer.name
     if layer.type in ("Convolution", "Deconvolution"):
         param = layer.convolution_param

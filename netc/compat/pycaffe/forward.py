@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from netc.backends.state import State
+from netc.backends.state import RunState
 from netc.backends.variables import Variables
 from netc.compat.engine import ready
 from netc.compat.pycaffe.definition import part
@@ -17,7 +17,7 @@ from netc.passes.state import Carried, carry_state
 from netc.recent import LeastRecentlyUsed
 from netc.train.generator import KEY, with_generator
 
-_KEPT = 8  # compiled parts, least recently used first out
+_MAX_COMPILED = 8  # compiled parts, least recently used first out
 _ONE_BY_ONE = 3  # blobs asked for afterwards, one at a time, before all are computed each time
 
 
@@ -37,7 +37,7 @@ class Engine:
         self,
         backend: str,
         wanted: Iterable[str],
-        state: State,
+        state: RunState,
         variables: Variables,
         seed: int = 0,
     ) -> None:
@@ -46,13 +46,13 @@ class Engine:
         self.passes = -1  # forwards from the first layer on, for what layers draw; from 0
         self._fed: dict[str, Array] = {}  # states of layers before the last forward
         self._rewritten: dict[str, Array | None] = {}  # values that gradients need, and a layer
-        self._makers: dict[str, Run] = {}  # in place rewrites; and what has last made each
+        self._makers: dict[str, ForwardRun] = {}  # in place rewrites; and what has last made each
         self.variables = variables
         self.state = state
         self.wanted = set(wanted)
         self.all_wanted = False
         self._missed = 0
-        self._kept: LeastRecentlyUsed[Key, CompiledNet] = LeastRecentlyUsed(_KEPT)
+        self._kept: LeastRecentlyUsed[Key, CompiledNet] = LeastRecentlyUsed(_MAX_COMPILED)
         self._parts: dict[tuple[int, int], tuple[Graph, Graph, Carried]] = {}
 
     def part(self, graph: Graph, first: int, last: int) -> tuple[Graph, Carried]:
@@ -75,12 +75,12 @@ class Engine:
             self._rewritten[value] = None
         return array
 
-    def kept(self, run: Run) -> tuple[str, ...]:
+    def kept(self, run: ForwardRun) -> tuple[str, ...]:
         """The values that a run must keep for gradients."""
         self._makers.update(dict.fromkeys(run.graph.values, run))
         return tuple(v for v in self._rewritten if v in run.graph.values)
 
-    def ran(self, run: Run, arrays: Mapping[str, Array]) -> None:
+    def ran(self, run: ForwardRun, arrays: Mapping[str, Array]) -> None:
         """Store what gradients need of a forward pass."""
         self._fed.update({name: run.feeds[name] for name in run.carried.states})
         for value in self._rewritten:
@@ -100,7 +100,7 @@ class Engine:
         return self._kept.get(key, lambda: ready(graph, self.backend, self.variables))
 
 
-class Run:
+class ForwardRun:
     """One forward of nodes ``first`` until before ``last`` on inputs as they were then.
 
     ``feeds`` holds the inputs, and the state that layers had before it, so that what is fetched

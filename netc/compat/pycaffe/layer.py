@@ -7,15 +7,15 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from netc.compat.pycaffe.blob import Parameter
+from netc.compat.pycaffe.blob import ParameterBlob
 
 
-class BlobVec(list[Parameter]):
+class BlobVec(list[ParameterBlob]):
     """A layer's parameters; ``add_blob`` makes one more, of zeros."""
 
-    def add_blob(self, *shape: SupportsIndex) -> Parameter:
+    def add_blob(self, *shape: SupportsIndex) -> ParameterBlob:
         """One more parameter of this shape."""
-        self.append(Parameter(np.zeros([int(size) for size in shape], np.float32)))
+        self.append(ParameterBlob(np.zeros([int(size) for size in shape], np.float32)))
         return self[-1]
 
 
@@ -34,7 +34,7 @@ class Layer:
     blobs: BlobVec
 
 
-def own_layer(type: str, blobs: Iterable[Parameter]) -> Layer:
+def own_layer(type: str, blobs: Iterable[ParameterBlob]) -> Layer:
     """A layer that netc computes."""
     made = Layer()
     made.type, made.blobs = type, BlobVec(blobs)

@@ -26,7 +26,7 @@ from netc.train.joint import Joint
 from netc.train.wanted import owner_of
 
 
-class Names(NamedTuple):
+class GradientNames(NamedTuple):
     """The values of a layer's own graph: one for each bottom and each top, by place."""
 
     bottoms: tuple[str, ...]
@@ -93,7 +93,7 @@ class LayerGradient:
         return bottoms, {name: known[value] for name, value in self._joint.parameters.items()}
 
 
-def _alone(graph: Graph, node: Node) -> tuple[Graph, Names]:
+def _alone(graph: Graph, node: Node) -> tuple[Graph, GradientNames]:
     """The layer as a net of its own, whose every bottom is a value of its own.
 
     The blobs' names stay, by which a layer in place is known.
@@ -114,11 +114,13 @@ def _alone(graph: Graph, node: Node) -> tuple[Graph, Names]:
         parameters={name: p for name, p in graph.parameters.items() if name in used},
         losses={},
     )
-    return with_generator(carry_state(own).graph.replace(outputs=tops)), Names(bottoms, tops)
+    return with_generator(carry_state(own).graph.replace(outputs=tops)), GradientNames(
+        bottoms, tops
+    )
 
 
 def _backward(
-    own: Graph, names: Names, wanted: Sequence[str], learned: set[str]
+    own: Graph, names: GradientNames, wanted: Sequence[str], learned: set[str]
 ) -> tuple[Joint, frozenset[str]]:
     """The gradients alone; what they read of the forward pass becomes an input."""
     joint = differentiate(own, parameters=learned, values=wanted, seeds=names.tops)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from netc.compat.pycaffe.definition import Definition, Layer
+from netc.compat.pycaffe.definition import DefinedLayer, Definition
 from netc.ir.graph import Graph
 from netc.ops.catalog import LAYERS
 
@@ -65,7 +65,7 @@ def _above_parameters(
 
 
 def _drop_without_loss(
-    layers: Sequence[Layer], runs: list[bool], bottoms: list[list[bool]]
+    layers: Sequence[DefinedLayer], runs: list[bool], bottoms: list[list[bool]]
 ) -> None:
     """Take back the needs of what no loss depends on, or what stops on its way down."""
     under_loss: set[str] = set()
@@ -85,7 +85,7 @@ def _drop_without_loss(
         skipped.update(blob for blob, need in own if not need)
 
 
-def _may_force(layer: Layer, bottom: int) -> bool:
+def _may_force(layer: DefinedLayer, bottom: int) -> bool:
     """Layer::AllowForceBackward."""
     usual = 1 if layer.type in LAYERS and LAYERS[layer.type].loss else None
     return bottom != _ONLY.get(layer.type, usual)

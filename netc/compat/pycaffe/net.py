@@ -19,13 +19,13 @@ import netc.compat.pycaffe.arguments as arguments
 import netc.compat.pycaffe.mode as mode
 from netc.arguments import shapes as checked_shapes
 from netc.backends.registry import backend
-from netc.backends.state import State
+from netc.backends.state import RunState
 from netc.backends.variables import Variables
 from netc.compat.pycaffe.backward import NetBackward
-from netc.compat.pycaffe.definition import Definition, Layer, define
+from netc.compat.pycaffe.definition import DefinedLayer, Definition, define
 from netc.compat.pycaffe.errors import also, raising
 from netc.compat.pycaffe.feeding import batches, check_names, listed, put
-from netc.compat.pycaffe.forward import Engine, Run
+from netc.compat.pycaffe.forward import Engine, ForwardRun
 from netc.compat.pycaffe.layer import Layer as OwnLayer
 from netc.compat.pycaffe.memory_data import MemoryFeed, check_filled
 from netc.compat.pycaffe.parameters import changed_shapes, parameters
@@ -37,7 +37,7 @@ from netc.ir.edit import with_variables
 from netc.ir.graph import Array, Graph
 from netc.ir.graph import Parameter as GraphParameter
 from netc.ir.types import show
-from netc.lower.rules import State as NetState
+from netc.lower.rules import NetState as NetState
 from netc.ops.array import AnyArray
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
@@ -114,7 +114,7 @@ class Net(NetBackward):
             own = python.parameters(layer).items()
             self._parameters.update({name: blob for name, (blob, _, _) in own})
         weakref.finalize(self, release, made.python)
-        kept = State(lambda name: self._parameters[name].array, self._put)
+        kept = RunState(lambda name: self._parameters[name].array, self._put)
         self._engine = Engine(name, {*self.outputs, *rewritten}, kept, variables, self._seed)
         kinds = ("before", "after", "before backward", "after backward")
         self._hooks: dict[str, list[Callable[[int], object]]] = {kind: [] for kind in kinds}
@@ -321,7 +321,7 @@ class Net(NetBackward):
         if first <= last:
             self._forward_compiled(first, last)
 
-    def _forward_python(self, layer: Layer) -> None:
+    def _forward_python(self, layer: DefinedLayer) -> None:
         python = self._definition.python[layer.name]
         bottoms, tops = ([self.blobs[n] for n in own] for own in (layer.bottoms, layer.tops))
         self._engine.wanted.update(map(self._source, layer.bottoms))
@@ -339,9 +339,9 @@ class Net(NetBackward):
         if any(self.blobs[b].shape != self._graph.shape(v) for b, v in inputs.items()):
             self._reshape()
         if begin < end:
-            self._run(Run(self._engine, self._graph, begin, end))
+            self._run(ForwardRun(self._engine, self._graph, begin, end))
 
-    def _run(self, run: Run) -> None:
+    def _run(self, run: ForwardRun) -> None:
         feeds = {value: self.blobs[blob].data.copy() for value, blob in run.reads.items()}
         self._engine.wanted.update(name for name in run.makes if self.blobs[name].held)
         results = run.start(feeds)
@@ -376,7 +376,7 @@ class Net(NetBackward):
 
 
 def _reader(
-    net: str | PathLike[str] | Source, state: arguments.State, schema: Schemas
+    net: str | PathLike[str] | Source, state: arguments.NetArguments, schema: Schemas
 ) -> DataReader:
     """What the data layers of a net read."""
     message = read_net(net, schema=schema).message

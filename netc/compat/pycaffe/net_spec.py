@@ -151,7 +151,7 @@ def to_proto(*tops: object) -> ProtobufMessage:
 def _net(named: Mapping[str, object]) -> ProtobufMessage:
     net: ProtobufMessage = caffe_pb2.NetParameter()
     names = {value: name for name, value in named.items() if not name.startswith("\0")}
-    writer = _Writer(names)
+    writer = _SpecWriter(names)
     for value in named.values():
         for layer in writer.ordered(_layer_of(value)):
             writer.write(net.layer.add(), layer)
@@ -168,7 +168,7 @@ def _layer_of(value: object) -> LayerCall:
     raise also(NetcError(Diagnostic("bad-argument", message)), AttributeError)
 
 
-class _Writer:
+class _SpecWriter:
     """Gives names to what has none, and each layer its place."""
 
     def __init__(self, names: dict[object, str]) -> None:

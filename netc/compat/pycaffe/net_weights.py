@@ -13,7 +13,7 @@ import numpy as np
 
 from netc.compat.engine import warn
 from netc.compat.pycaffe.arguments import path_of
-from netc.compat.pycaffe.blob import Parameter
+from netc.compat.pycaffe.blob import ParameterBlob
 from netc.compat.pycaffe.errors import raising
 from netc.compat.pycaffe.forward import Engine
 from netc.compat.pycaffe.layer import BlobVec, Layer, own_layer
@@ -34,7 +34,7 @@ class NetWeights(NetNames):
     """The parameters of a net: loading, sharing and saving them."""
 
     _engine: Engine
-    _parameters: dict[str, Parameter]
+    _parameters: dict[str, ParameterBlob]
 
     @cached_property
     def params(self) -> OrderedDict[str, BlobVec]:
@@ -77,7 +77,7 @@ class NetWeights(NetNames):
         """Give layers of the script's what a file has for them."""
         arrays = {} if given is None else _loaded(given)
         for name, python in self._definition.python.items():
-            theirs = [Parameter(np.asarray(array)) for array in arrays.get(name, ())]
+            theirs = [ParameterBlob(np.asarray(array)) for array in arrays.get(name, ())]
             if theirs:
                 check_alike(name, python.layer.blobs, theirs)
             for blob, other in zip(python.layer.blobs, theirs, strict=False):

@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from netc.backends.variables import Variables
-from netc.compat.pycaffe.blob import Parameter
+from netc.compat.pycaffe.blob import ParameterBlob
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph
 from netc.ir.types import show
 
 
-def parameters(graph: Graph) -> dict[str, Parameter]:
+def parameters(graph: Graph) -> dict[str, ParameterBlob]:
     """Name -> parameter; one that shares another's elements in its own shape writes through."""
-    made = {n: Parameter(p.array) for n, p in graph.parameters.items() if p.array is not None}
+    made = {n: ParameterBlob(p.array) for n, p in graph.parameters.items() if p.array is not None}
     for name, parameter in graph.parameters.items():
         if parameter.owner is not None and parameter.shape is not None:
             owner = made[parameter.owner]
-            made[name] = Parameter(owner.array.reshape(parameter.shape), owner)
+            made[name] = ParameterBlob(owner.array.reshape(parameter.shape), owner)
     return made
 
 
-def changes(variables: Variables, written: Mapping[str, Parameter]) -> dict[str, Array]:
+def changes(variables: Variables, written: Mapping[str, ParameterBlob]) -> dict[str, Array]:
     """Variable -> array, for parameters to which scripts have written other values."""
     arrays = {name: written[name].array for name in variables if name in written}
     return {n: a for n, a in arrays.items() if not _held(variables.variable(n).array, a)}
@@ -50,7 +50,7 @@ def changed_shapes(before: Graph, after: Graph) -> list[Diagnostic]:
     ]
 
 
-def check_alike(layer: str, own: Sequence[Parameter], theirs: Sequence[Parameter]) -> None:
+def check_alike(layer: str, own: Sequence[ParameterBlob], theirs: Sequence[ParameterBlob]) -> None:
     """Refuse to share the parameters of different layers.
 
     Raises:

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from netc.compat.pycaffe.blob import Blob, Parameter
+from netc.compat.pycaffe.blob import Blob, ParameterBlob
 from netc.compat.pycaffe.errors import also
 from netc.compat.pycaffe.layer import BlobVec, Layer
 from netc.compat.pycaffe.mode import TEST, TRAIN
 from netc.diagnostics import Collector, Diagnostic, NetcError
 from netc.ir.types import Shape
-from netc.lower.rules import State, filter_layers, merged_state
+from netc.lower.rules import NetState, filter_layers, merged_state
 from netc.ops.array import AnyArray
 from netc.ops.python import PYTHON, is_implemented, register_python_layer, unregister_python_layer
 from netc.schema.message import Entry, Message
@@ -169,7 +169,7 @@ class PythonLayer:
             if name not in self.bottoms and blobs[name].shape == self._standing[name].shape:
                 blobs[name].data[...] = self._standing[name].data
 
-    def parameters(self, name: str) -> Mapping[str, tuple[Parameter, float, float]]:
+    def parameters(self, name: str) -> Mapping[str, tuple[ParameterBlob, float, float]]:
         """Its parameters by names of their own, with rate and decay, for what trains them."""
         specs = [*self.specs, *[(1.0, 1.0)] * len(self.layer.blobs)]
         return {
@@ -178,7 +178,7 @@ class PythonLayer:
         }
 
 
-def with_python_layers(message: Message, state: State) -> tuple[Message, dict[str, PythonLayer]]:
+def with_python_layers(message: Message, state: NetState) -> tuple[Message, dict[str, PythonLayer]]:
     """The net whose Python layers are computed by objects, and these by the layers' names.
 
     Each such layer is given names under which its shape rule is registered; see ``release``.

@@ -28,7 +28,7 @@ from netc.solver.feeds import Feeds
 from netc.solver.log import CaffeLog
 from netc.solver.nets import net_feeds
 from netc.solver.rates import RateState, advance
-from netc.solver.read import NetChoice, Reading, read_solver, test_choices, train_choice
+from netc.solver.read import NetChoice, SolverReadOptions, read_solver, test_choices, train_choice
 from netc.solver.resume import Restored, restored_state, write_snapshot
 from netc.solver.scoring import added
 from netc.solver.settings import Settings, read_settings, updating
@@ -86,7 +86,7 @@ class Solver:
 
     def __init__(self, solver_file: str | PathLike[str] | Source) -> None:
         fields = {} if self._type is None else {"type": self._type}
-        reading = Reading(fields=fields)
+        reading = SolverReadOptions(fields=fields)
         text = read_solver(solver_file, reading)
         settings = read_settings(text.message)
         self._param = SolverParameters(settings, text.message.get("layer_wise_reduce"))
@@ -385,5 +385,5 @@ def get_solver(solver_file: str | PathLike[str] | Source) -> Solver:
     Raises:
         NetcError: unknown-solver-type, and as the classes.
     """
-    message = read_solver(solver_file, Reading()).message
+    message = read_solver(solver_file, SolverReadOptions()).message
     return _CLASSES.get(read_settings(message).rule.name, Solver)(solver_file)

@@ -13,7 +13,7 @@ from netc.train.growth import sum_name
 from netc.train.step import ITERATION, NORM, RATE, SCALE, Updating, update_graph
 
 
-class Clipped(NamedTuple):
+class ClippedGradients(NamedTuple):
     """The L2 norm of all gradients, and the factor that brought it down to the limit."""
 
     norm: np.float32
@@ -51,7 +51,7 @@ class Update:
             for name in self._histories
         )
 
-    def run(self, rate: np.float32, iteration: int) -> Clipped | None:
+    def run(self, rate: np.float32, iteration: int) -> ClippedGradients | None:
         """Update all parameters.
 
         Args:
@@ -77,4 +77,4 @@ class Update:
             parameters[name].diff.reshape(after.shape)[...] = before[name] - after
         if NORM not in made or made[NORM].item() <= self._limit:
             return None
-        return Clipped(np.float32(made[NORM].item()), np.float32(made[SCALE].item()))
+        return ClippedGradients(np.float32(made[NORM].item()), np.float32(made[SCALE].item()))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from netc.export.onnx.writer import Layer
+from netc.export.onnx.writer import LayerExport
 
 
 def stay_by_overlap(
-    layer: Layer,
+    layer: LayerExport,
     boxes: str,
     scores: str,
     each: int,
@@ -42,12 +42,12 @@ def stay_by_overlap(
     )
 
 
-def nothing_like(layer: Layer, value: str) -> str:
+def nothing_like(layer: LayerExport, value: str) -> str:
     """Minus infinities in a value's shape."""
     return layer.op("Expand", layer.constant("none", -np.inf), layer.op("Shape", value))
 
 
-def column_of_images(layer: Layer, like: str, axes: int) -> str:
+def column_of_images(layer: LayerExport, like: str, axes: int) -> str:
     """The number of each image, in a value's shape; the images are its first axis."""
     from onnx import TensorProto
 
@@ -60,7 +60,7 @@ def column_of_images(layer: Layer, like: str, axes: int) -> str:
     return layer.op("Expand", column, shape)
 
 
-def part_of(layer: Layer, axis: int, start: int, end: int) -> list[str]:
+def part_of(layer: LayerExport, axis: int, start: int, end: int) -> list[str]:
     """What a Slice of one axis reads after its first input."""
     named = {"starts": [start], "ends": [end], "axes": [axis]}
     return [layer.whole(name, numbers) for name, numbers in named.items()]

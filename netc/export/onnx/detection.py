@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from netc.export.onnx.boxes import column_of_images, nothing_like, part_of, stay_by_overlap
-from netc.export.onnx.writer import Layer, Rule
+from netc.export.onnx.writer import LayerExport, Rule
 from netc.ops.detection import DetectionOutputParams
 
 
@@ -26,7 +26,7 @@ class _Candidates(NamedTuple):
     each: int
 
 
-def _detection_output(layer: Layer) -> None:
+def _detection_output(layer: LayerExport) -> None:
     params: DetectionOutputParams = layer.params
     _check(layer, params)
     labels = [c for c in range(params.classes) if c != params.background]
@@ -42,7 +42,7 @@ def _detection_output(layer: Layer) -> None:
     layer.give("Reshape", picked, layer.whole("shape", [1, 1, -1, 7]))
 
 
-def _check(layer: Layer, params: DetectionOutputParams) -> None:
+def _check(layer: LayerExport, params: DetectionOutputParams) -> None:
     if params.eta < 1 and params.overlap > 0.5:
         raise layer.refuse("its `eta` changes the overlap allowed from box to box")
     if params.code_type != "CENTER_SIZE":
@@ -57,7 +57,9 @@ def _check(layer: Layer, params: DetectionOutputParams) -> None:
 # Candidates
 
 
-def _candidates(layer: Layer, params: DetectionOutputParams, labels: list[int]) -> _Candidates:
+def _candidates(
+    layer: LayerExport, params: DetectionOutputParams, labels: list[int]
+) -> _Candidates:
     """The best of each class: as many as are looked at."""
     priors = layer.shape(2)[2] // 4
     scores = layer.reshape(layer.inputs[1], [-1, priors, params.classes])
@@ -80,7 +82,7 @@ def _candidates(layer: Layer, params: DetectionOutputParams, labels: list[int]) 
     return _Candidates(boxes, best, len(labels), each)
 
 
-def _decoded(layer: Layer, params: DetectionOutputParams, priors: int) -> str:
+def _decoded(layer: LayerExport, params: DetectionOutputParams, priors: int) -> str:
     """Boxes (images, priors, classes or 1, 4) from what is predicted of each prior."""
     each = 1 if params.share_location else params.classes
     coded = layer.reshape(layer.x, [-1, priors, each, 4])
@@ -101,7 +103,9 @@ def _decoded(layer: Layer, params: DetectionOutputParams, priors: int) -> str:
 # Choosing
 
 
-def _suppressed(layer: Layer, found: _Candidates, overlap: float, confidence: float | None) -> str:
+def _suppressed(
+    layer: LayerExport, found: _Candidates, overlap: float, confidence: float | None
+) -> str:
     """Scores (images, candidates) of the boxes that stay, minus infinity for the others."""
     kept = stay_by_overlap(
         layer, found.boxes, found.scores, found.each, overlap, found.each, confidence
@@ -109,7 +113,7 @@ def _suppressed(layer: Layer, found: _Candidates, overlap: float, confidence: fl
     return layer.reshape(kept, [-1, found.classes * found.each])
 
 
-def _best_of_image(layer: Layer, chosen: str, found: _Candidates, keep: int) -> str:
+def _best_of_image(layer: LayerExport, chosen: str, found: _Candidates, keep: int) -> str:
     """The same of the best boxes of an image alone."""
     number = layer.whole("keep", [min(keep, found.classes * found.each)])
     best, where = layer.ops("TopK", 2, chosen, number, axis=1)
@@ -119,7 +123,7 @@ def _best_of_image(layer: Layer, chosen: str, found: _Candidates, keep: int) -> 
 # Rows
 
 
-def _rows(layer: Layer, found: _Candidates, labels: list[int]) -> str:
+def _rows(layer: LayerExport, found: _Candidates, labels: list[int]) -> str:
     """(images, candidates, 7): image, class, score, box."""
     score = layer.op("Unsqueeze", found.scores, layer.whole("last", [3]))
     image = column_of_images(layer, score, 4)
@@ -129,7 +133,7 @@ def _rows(layer: Layer, found: _Candidates, labels: list[int]) -> str:
     return layer.reshape(rows, [-1, found.classes * found.each, 7])
 
 
-def _with_row_of_nothing(layer: Layer, rows: str, mask: str) -> tuple[str, str]:
+def _with_row_of_nothing(layer: LayerExport, rows: str, mask: str) -> tuple[str, str]:
     """A row more for each image, -1 behind its number, that is read where nothing is found."""
     from onnx import TensorProto
 

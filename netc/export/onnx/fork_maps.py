@@ -7,63 +7,63 @@ from collections.abc import Mapping
 import numpy as np
 
 from netc.export.onnx.pointwise import identity, plain
-from netc.export.onnx.writer import Layer, Rule
+from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.types import count
 
 
-def _round(layer: Layer) -> None:
+def _round(layer: LayerExport) -> None:
     """A half goes away from 0; ONNX's Round takes the even neighbour."""
     half = layer.op("Add", layer.op("Abs", layer.x), layer.constant("half", 0.5))
     layer.give("Mul", layer.op("Sign", layer.x), layer.op("Floor", half))
 
 
-def _mish(layer: Layer) -> None:
+def _mish(layer: LayerExport) -> None:
     layer.give("Mul", layer.x, layer.op("Tanh", layer.op("Softplus", layer.x)))
 
 
-def _hard_swish(layer: Layer) -> None:
+def _hard_swish(layer: LayerExport) -> None:
     shifted = layer.op("Add", layer.x, layer.constant("three", 3))
     gate = layer.op("Clip", shifted, layer.constant("zero", 0), layer.constant("six", 6))
     layer.give("Div", layer.op("Mul", layer.x, gate), layer.constant("six", 6))
 
 
-def _hard_tanh(layer: Layer) -> None:
+def _hard_tanh(layer: LayerExport) -> None:
     layer.give("Clip", layer.x, layer.constant("low", -1), layer.constant("high", 1))
 
 
-def _hard_sigmoid(layer: Layer) -> None:
+def _hard_sigmoid(layer: LayerExport) -> None:
     layer.give("HardSigmoid", layer.x, alpha=layer.params.alpha, beta=layer.params.beta)
 
 
-def _selu(layer: Layer) -> None:
+def _selu(layer: LayerExport) -> None:
     layer.give("Selu", layer.x, alpha=layer.params.alpha, gamma=layer.params.scale)
 
 
-def _log_softmax(layer: Layer) -> None:
+def _log_softmax(layer: LayerExport) -> None:
     layer.give("LogSoftmax", layer.x, axis=layer.params.axis)
 
 
-def _insanity(layer: Layer) -> None:
+def _insanity(layer: LayerExport) -> None:
     if layer.params.sample:
         raise layer.refuse("in the phase TRAIN it draws at random")
     layer.give("LeakyRelu", layer.x, alpha=1 / layer.params.mean)
 
 
-def _channel_norm(layer: Layer) -> None:
+def _channel_norm(layer: LayerExport) -> None:
     layer.give("ReduceL2", layer.x, axes=[1], keepdims=1)
 
 
-def _grn(layer: Layer) -> None:
+def _grn(layer: LayerExport) -> None:
     squares = layer.op("ReduceSumSquare", layer.x, axes=[1], keepdims=1)
     total = layer.op("Add", squares, layer.constant("bias", np.float32(layer.params.bias)))
     layer.give("Div", layer.x, layer.op("Sqrt", total))
 
 
-def _tiling(layer: Layer) -> None:
+def _tiling(layer: LayerExport) -> None:
     layer.give("DepthToSpace", layer.x, blocksize=layer.params.side, mode="CRD")
 
 
-def _inner_distance(layer: Layer) -> None:
+def _inner_distance(layer: LayerExport) -> None:
     length = count(layer.shape(), 1)
     rows = layer.reshape(layer.x, [-1, 1, length])
     (centres,) = layer.arrays()
@@ -72,12 +72,12 @@ def _inner_distance(layer: Layer) -> None:
     layer.give(kind, apart, axes=[2], keepdims=0)
 
 
-def _channel_scale(layer: Layer) -> None:
+def _channel_scale(layer: LayerExport) -> None:
     places = layer.reshape(layer.inputs[1], [-1, 1, *layer.shape()[2:]])
     layer.give("Mul", layer.x, places)
 
 
-def _darknet(layer: Layer) -> None:
+def _darknet(layer: LayerExport) -> None:
     scales = layer.constant("scales", [1, 1, layer.params.stride, layer.params.stride])
     layer.give(
         "Resize", layer.x, "", scales,
@@ -85,7 +85,7 @@ def _darknet(layer: Layer) -> None:
     )  # fmt: skip
 
 
-def _selu_dropout(layer: Layer) -> None:
+def _selu_dropout(layer: LayerExport) -> None:
     if layer.params.sample:
         raise layer.refuse("in the phase TRAIN it draws at random")
     identity(layer)

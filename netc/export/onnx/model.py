@@ -15,10 +15,10 @@ from netc.export.onnx.sizes import (
     no_rows,
     open_batch,
     open_rows,
-    told_sizes,
+    runtime_sizes,
 )
 from netc.export.onnx.table import RULES, rule_of, without_rule
-from netc.export.onnx.writer import IR_VERSION, OPSET, Layer, Writer
+from netc.export.onnx.writer import IR_VERSION, OPSET, LayerExport, OnnxWriter
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray
@@ -57,7 +57,7 @@ def to_onnx(graph: Graph, *, batch: str | None = None, seed: int = 0) -> onnx.Mo
 
 def _sized(
     graph: Graph, constants: Mapping[str, object], batch: str | None
-) -> tuple[Writer, Callable[[str], list[Size]]]:
+) -> tuple[OnnxWriter, Callable[[str], list[Size]]]:
     """All nodes, and sizes as the model tells them."""
     rows = open_rows(graph, constants)
     writer = _written(graph, constants, rows.axes if rows else {})
@@ -65,11 +65,11 @@ def _sized(
         twice = _written(rows.twice, constants, rows.axes)
         _check_same(writer, twice, lambda why, node: no_rows(graph, why, node))
     if batch is None:
-        return writer, told_sizes(graph, None, rows, "")
+        return writer, runtime_sizes(graph, None, rows, "")
     items = open_batch(graph, constants)
     writer = _written(graph, constants, items.axes)
     _check_same(writer, _written(items.twice, constants, items.axes), no_batch)
-    return writer, told_sizes(graph, items, rows, batch)
+    return writer, runtime_sizes(graph, items, rows, batch)
 
 
 def _need_onnx() -> None:
@@ -174,17 +174,17 @@ def _no_output(graph: Graph) -> NetcError:
 
 def _written(
     graph: Graph, constants: Mapping[str, object], varying: Mapping[str, tuple[int, ...]]
-) -> Writer:
+) -> OnnxWriter:
     """All layers' nodes; what no output needs is left out.
 
     Raises:
         NetcError: no-onnx-rule, of all layers together.
     """
-    writer = Writer(graph, varying, constants=dict(constants))
+    writer = OnnxWriter(graph, varying, constants=dict(constants))
     faults: list[Diagnostic] = []
     for node in graph.nodes:
         try:
-            rule_of(node, writer)(Layer(writer, node))
+            rule_of(node, writer)(LayerExport(writer, node))
         except NetcError as error:
             faults += error.diagnostics
     if faults:
@@ -193,7 +193,7 @@ def _written(
     return writer
 
 
-def _prune(writer: Writer) -> None:
+def _prune(writer: OnnxWriter) -> None:
     needed = set(writer.graph.outputs)
     kept = []
     for layer, node in reversed(writer.nodes):
@@ -212,7 +212,7 @@ def _read(node: Any) -> Iterator[str]:
             yield from _read(inner)
 
 
-def _check_same(one: Writer, two: Writer, misfit: Callable[[str, Node], NetcError]) -> None:
+def _check_same(one: OnnxWriter, two: OnnxWriter, misfit: Callable[[str, Node], NetcError]) -> None:
     """Two sizes must give one model: so nothing in it depends on them.
 
     Raises:
@@ -223,7 +223,7 @@ def _check_same(one: Writer, two: Writer, misfit: Callable[[str, Node], NetcErro
         raise misfit(f"layer `{layer.name}` ({layer.op}) depends on it", layer)
 
 
-def _first_difference(one: Writer, two: Writer) -> Node | None:
+def _first_difference(one: OnnxWriter, two: OnnxWriter) -> Node | None:
     for (layer, old), (_, new) in zip(one.nodes, two.nodes, strict=True):
         if old != new:
             return layer
@@ -243,7 +243,7 @@ def _equal(a: Any, b: Any) -> bool:
 # The model
 
 
-def _model(writer: Writer, sizes: Callable[[str], list[Size]]) -> onnx.ModelProto:
+def _model(writer: OnnxWriter, sizes: Callable[[str], list[Size]]) -> onnx.ModelProto:
     from onnx import TensorProto, helper, numpy_helper
 
     def described(names: Sequence[str]) -> list[Any]:

@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 
 from netc.export.onnx.pointwise import identity
-from netc.export.onnx.writer import Layer, Rule
+from netc.export.onnx.writer import LayerExport, Rule
 from netc.ops.cropping import crop_offsets
 from netc.ops.permutation import permutation
 from netc.ops.pooling import PoolingParams
 
 
-def _reshape(layer: Layer) -> None:
+def _reshape(layer: LayerExport) -> None:
     layer.give_reshaped(layer.x)
 
 
-def _concat(layer: Layer) -> None:
+def _concat(layer: LayerExport) -> None:
     if len(layer.inputs) == 1:
         identity(layer)
     else:
         layer.give("Concat", *layer.inputs, axis=layer.params.axis)
 
 
-def _slice(layer: Layer) -> None:
+def _slice(layer: LayerExport) -> None:
     params = layer.params
     axis = params.axis % len(layer.shape())
     if len(layer.outputs) == 1:
@@ -39,21 +39,25 @@ def _slice(layer: Layer) -> None:
         layer.give_all("Split", layer.x, axis=axis)
 
 
-def _tile(layer: Layer) -> None:
+def _tile(layer: LayerExport) -> None:
     times = [1] * len(layer.shape())
     times[layer.params.axis] = layer.params.tiles
     layer.give("Tile", layer.x, layer.whole("times", times))
 
 
 def _cut(
-    layer: Layer, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int], step: int = 1
+    layer: LayerExport,
+    starts: Sequence[int],
+    ends: Sequence[int],
+    axes: Sequence[int],
+    step: int = 1,
 ) -> list[str]:
     """The inputs of a Slice after its first."""
     named = {"starts": starts, "ends": ends, "axes": axes, "steps": [step] * len(axes)}
     return [layer.whole(name, list(numbers)) for name, numbers in named.items()]
 
 
-def _crop(layer: Layer) -> None:
+def _crop(layer: LayerExport) -> None:
     starts, made = crop_offsets(layer.params, layer.shape()), layer.made()
     axes = [i for i, size in enumerate(layer.shape()) if (starts[i], made[i]) != (0, size)]
     if not axes:
@@ -66,11 +70,11 @@ def _crop(layer: Layer) -> None:
 _BACK = np.iinfo(np.int64).min  # before the first element, for a Slice that goes backwards
 
 
-def _reverse(layer: Layer) -> None:
+def _reverse(layer: LayerExport) -> None:
     _backwards(layer, sorted(set(layer.params.axes)))
 
 
-def _flip(layer: Layer) -> None:
+def _flip(layer: LayerExport) -> None:
     axes = [axis for axis, on in ((2, layer.params.height), (3, layer.params.width)) if on]
     if axes:
         _backwards(layer, axes)
@@ -78,19 +82,19 @@ def _flip(layer: Layer) -> None:
         identity(layer)
 
 
-def _backwards(layer: Layer, axes: list[int]) -> None:
+def _backwards(layer: LayerExport, axes: list[int]) -> None:
     backwards = _cut(layer, [-1] * len(axes), [_BACK] * len(axes), axes, -1)
     layer.give("Slice", layer.x, *backwards)
 
 
-def _permute(layer: Layer) -> None:
+def _permute(layer: LayerExport) -> None:
     if not layer.shape():
         layer.give("Identity", layer.x)
         return
     layer.give("Transpose", layer.x, perm=permutation(layer.params, len(layer.shape())))
 
 
-def _shuffle(layer: Layer) -> None:
+def _shuffle(layer: LayerExport) -> None:
     _, channels, *places = layer.shape()
     group = layer.params.group
     apart = layer.reshape(layer.x, [0, group, channels // group, *places])
@@ -98,7 +102,7 @@ def _shuffle(layer: Layer) -> None:
     layer.give("Reshape", swapped, layer.whole("shape", [0, channels, *places]))
 
 
-def _reorg(layer: Layer) -> None:
+def _reorg(layer: LayerExport) -> None:
     """In darknet's order, which is none of SpaceToDepth's."""
     s = layer.params.stride
     _, channels, height, width = layer.shape()
@@ -112,7 +116,7 @@ def _reorg(layer: Layer) -> None:
     layer.give("Reshape", spread, layer.whole("shape", [0, *layer.made()[1:]]))
 
 
-def _interp(layer: Layer) -> None:
+def _interp(layer: LayerExport) -> None:
     height, width = layer.shape()[2:]
     begin, end = layer.params.crop
     x = layer.x
@@ -133,7 +137,7 @@ def _interp(layer: Layer) -> None:
     )
 
 
-def _upsample(layer: Layer) -> None:
+def _upsample(layer: LayerExport) -> None:
     if layer.params.masked:
         _put_back(layer)
         return
@@ -147,7 +151,7 @@ def _upsample(layer: Layer) -> None:
     )
 
 
-def _put_back(layer: Layer) -> None:
+def _put_back(layer: LayerExport) -> None:
     """Each element at its index in its plane, zero elsewhere."""
     if not _names_each_once(layer):
         raise layer.refuse(
@@ -167,7 +171,7 @@ def _put_back(layer: Layer) -> None:
     layer.give("Reshape", filled, layer.whole("shape", [0, channels, high, wide]))
 
 
-def _names_each_once(layer: Layer) -> bool:
+def _names_each_once(layer: LayerExport) -> bool:
     made_by = layer.writer.graph.producers.get(layer.inputs[1])
     params: Any = made_by.params if made_by is not None else None
     if not isinstance(params, PoolingParams) or params.global_pooling:
@@ -175,14 +179,14 @@ def _names_each_once(layer: Layer) -> bool:
     return all(k <= s for k, s in zip(params.kernel, params.stride, strict=True))
 
 
-def _batch_reindex(layer: Layer) -> None:
+def _batch_reindex(layer: LayerExport) -> None:
     from onnx import TensorProto
 
     index = layer.op("Cast", layer.inputs[1], to=TensorProto.INT64)
     layer.give("Gather", layer.x, index, axis=0)
 
 
-def _filter(layer: Layer) -> None:
+def _filter(layer: LayerExport) -> None:
     from onnx import TensorProto
 
     flat = layer.reshape(layer.inputs[-1], [-1])
@@ -191,7 +195,7 @@ def _filter(layer: Layer) -> None:
         layer.give("Compress", value, chosen, top=top, axis=0)
 
 
-def _argmax(layer: Layer) -> None:
+def _argmax(layer: LayerExport) -> None:
     params = layer.params
     whole = params.axis is None
     x = layer.op("Flatten", layer.x, axis=1) if whole else layer.x
@@ -206,7 +210,7 @@ def _argmax(layer: Layer) -> None:
     layer.give_reshaped(where)
 
 
-def _greatest(layer: Layer, x: str, axis: int, length: int) -> tuple[str, str]:
+def _greatest(layer: LayerExport, x: str, axis: int, length: int) -> tuple[str, str]:
     """The greatest and where they are, as numbers; of equal ones the last comes first.
 
     TopK has the first of equal ones first, so that it goes backwards.

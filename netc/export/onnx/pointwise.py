@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from netc.export.onnx.writer import Layer, Rule
+from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.graph import Array
 from netc.ir.types import count
 from netc.ops.axes import aligned
@@ -15,19 +15,19 @@ from netc.ops.axes import aligned
 def plain(kind: str) -> Rule:
     """The rule of a layer that ONNX has, without parameters."""
 
-    def rule(layer: Layer) -> None:
+    def rule(layer: LayerExport) -> None:
         layer.give(kind, *layer.inputs)
 
     return rule
 
 
-def identity(layer: Layer) -> None:
+def identity(layer: LayerExport) -> None:
     """Every top is the bottom."""
     for top in range(len(layer.outputs)):
         layer.give("Identity", layer.x, top=top)
 
 
-def _relu(layer: Layer) -> None:
+def _relu(layer: LayerExport) -> None:
     slope = layer.params.negative_slope
     if slope:
         layer.give("LeakyRelu", layer.x, alpha=slope)
@@ -35,7 +35,7 @@ def _relu(layer: Layer) -> None:
         layer.give("Relu", layer.x)
 
 
-def _relu6(layer: Layer) -> None:
+def _relu6(layer: LayerExport) -> None:
     slope, most = layer.params.negative_slope, layer.constant("n", layer.params.n)
     if slope:
         layer.give("Min", layer.op("LeakyRelu", layer.x, alpha=slope), most)
@@ -45,24 +45,24 @@ def _relu6(layer: Layer) -> None:
         layer.give("Min", layer.op("Relu", layer.x), most)
 
 
-def _prelu(layer: Layer) -> None:
+def _prelu(layer: LayerExport) -> None:
     (slopes,) = layer.arrays()
     if slopes.ndim:
         slopes = slopes.reshape(-1, *(1,) * (len(layer.shape()) - 2))
     layer.give("PRelu", layer.x, layer.constant("slope", slopes))
 
 
-def _elu(layer: Layer) -> None:
+def _elu(layer: LayerExport) -> None:
     layer.give("Elu", layer.x, alpha=layer.params.alpha)
 
 
-def _swish(layer: Layer) -> None:
+def _swish(layer: LayerExport) -> None:
     beta = layer.params.beta
     inner = layer.x if beta == 1 else layer.op("Mul", layer.x, layer.constant("beta", beta))
     layer.give("Mul", layer.x, layer.op("Sigmoid", inner))
 
 
-def _clip(layer: Layer) -> None:
+def _clip(layer: LayerExport) -> None:
     """Where the bounds are the wrong way round the lower one wins, which Clip leaves open."""
     low, high = (layer.constant(name, getattr(layer.params, name)) for name in ("min", "max"))
     if layer.params.min <= layer.params.max:
@@ -71,14 +71,14 @@ def _clip(layer: Layer) -> None:
         layer.give("Max", layer.op("Min", layer.x, high), low)
 
 
-def _threshold(layer: Layer) -> None:
+def _threshold(layer: LayerExport) -> None:
     from onnx import TensorProto
 
     bound = layer.constant("threshold", layer.params.threshold)
     layer.give("Cast", layer.op("Greater", layer.x, bound), to=TensorProto.FLOAT)
 
 
-def _power(layer: Layer) -> None:
+def _power(layer: LayerExport) -> None:
     power, scale, shift = (
         np.float32(v) for v in (layer.params.power, layer.params.scale, layer.params.shift)
     )
@@ -89,7 +89,7 @@ def _power(layer: Layer) -> None:
     _chain(layer, ("Mul", scale, 1), ("Add", shift, 0), ("Pow", power, 1))
 
 
-def _constant_map(layer: Layer, value: np.float32) -> None:
+def _constant_map(layer: LayerExport, value: np.float32) -> None:
     """Of the bottom's shape, whatever the bottom holds: infinities too."""
     from onnx import numpy_helper
 
@@ -97,7 +97,7 @@ def _constant_map(layer: Layer, value: np.float32) -> None:
     layer.give("ConstantOfShape", shape, value=numpy_helper.from_array(np.full(1, value)))
 
 
-def _chain(layer: Layer, *steps: tuple[str, np.float32, float]) -> None:
+def _chain(layer: LayerExport, *steps: tuple[str, np.float32, float]) -> None:
     """The bottom through each step that is none of its operation's neutral elements."""
     taken = [(kind, value) for kind, value, neutral in steps if value != neutral]
     current = layer.x
@@ -114,7 +114,7 @@ def _log_of(base: float) -> np.float32:
     return np.float32(1) if base == -1 else np.log(np.float32(base))
 
 
-def _exp(layer: Layer) -> None:
+def _exp(layer: LayerExport) -> None:
     """base ** (shift + scale * x) as base ** shift * exp(log(base) * scale * x)."""
     base, shift = np.float32(layer.params.base), np.float32(layer.params.shift)
     inner = _log_of(layer.params.base) * np.float32(layer.params.scale)
@@ -126,7 +126,7 @@ def _exp(layer: Layer) -> None:
         layer.give("Mul", layer.op("Exp", scaled), layer.constant("outer", outer))
 
 
-def _log(layer: Layer) -> None:
+def _log(layer: LayerExport) -> None:
     scale, shift = np.float32(layer.params.scale), np.float32(layer.params.shift)
     factor = np.float32(1) / _log_of(layer.params.base)
     current = layer.x
@@ -140,7 +140,7 @@ def _log(layer: Layer) -> None:
         layer.give("Mul", layer.op("Log", current), layer.constant("factor", factor))
 
 
-def _dropout(layer: Layer) -> None:
+def _dropout(layer: LayerExport) -> None:
     if layer.params.sample:
         train = layer.writer.graph.phase == "TRAIN"
         help = ("export phase TEST, in which it drops nothing",) if train else ()
@@ -151,7 +151,7 @@ def _dropout(layer: Layer) -> None:
         layer.give("Mul", layer.x, layer.constant("scale", layer.params.scale))
 
 
-def _eltwise(layer: Layer) -> None:
+def _eltwise(layer: LayerExport) -> None:
     params, inputs = layer.params, list(layer.inputs)
     if params.operation == "MAX":
         layer.give("Max", *inputs)
@@ -169,14 +169,14 @@ def _eltwise(layer: Layer) -> None:
         layer.give("Identity", current)
 
 
-def _operand(layer: Layer, array: Array, what: str) -> str:
+def _operand(layer: LayerExport, array: Array, what: str) -> str:
     """An array that broadcasts over the bottom from the layer's axis on."""
     axes = len(layer.shape())
     start = layer.params.axis % axes if array.ndim else 0
     return layer.constant(what, aligned(array, start, axes))
 
 
-def _bottom_operand(layer: Layer) -> str:
+def _bottom_operand(layer: LayerExport) -> str:
     """The second bottom with axes of 1 around it, so that it broadcasts over the first."""
     axes, own = len(layer.shape(0)), len(layer.shape(1))
     start = layer.params.axis % axes if own else 0
@@ -186,7 +186,7 @@ def _bottom_operand(layer: Layer) -> str:
     return layer.op("Unsqueeze", layer.inputs[1], layer.whole("axes", added))
 
 
-def _scale(layer: Layer) -> None:
+def _scale(layer: LayerExport) -> None:
     arrays = layer.arrays()
     own = len(layer.inputs) == 1
     factor = _operand(layer, arrays[0], "factor") if own else _bottom_operand(layer)
@@ -198,13 +198,13 @@ def _scale(layer: Layer) -> None:
         layer.give("Mul", layer.x, factor)
 
 
-def _bias(layer: Layer) -> None:
+def _bias(layer: LayerExport) -> None:
     arrays = layer.arrays()
     summand = _operand(layer, arrays[0], "bias") if arrays else _bottom_operand(layer)
     layer.give("Add", layer.x, summand)
 
 
-def _axpy(layer: Layer) -> None:
+def _axpy(layer: LayerExport) -> None:
     factor, x, y = layer.inputs
     shape = layer.shape(1)
     if len(layer.shape(0)) != len(shape):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.export.onnx.writer import Layer, Rule
+from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.types import count
 from netc.ops.convolution_params import channel_axis, convolution_axes, deconvolution_axes
 from netc.ops.window import Axis
@@ -30,18 +30,18 @@ def _slid(axes: Sequence[Axis], padding: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _convolution(layer: Layer) -> None:
+def _convolution(layer: LayerExport) -> None:
     axes = convolution_axes(layer.params, layer.shape()) or (Axis(1, 1),)
     _each_bottom(layer, "Conv", **_slid(axes, pads(axes)))
 
 
-def _deconvolution(layer: Layer) -> None:
+def _deconvolution(layer: LayerExport) -> None:
     axes = deconvolution_axes(layer.params, layer.shape()) or (Axis(1, 1),)
     both = [axis.pad for axis in axes] * 2
     _each_bottom(layer, "ConvTranspose", **_slid(axes, both))
 
 
-def _each_bottom(layer: Layer, kind: str, **attributes: object) -> None:
+def _each_bottom(layer: LayerExport, kind: str, **attributes: object) -> None:
     """The product for each bottom, with a batch of one axis and at least one spatial one."""
     shape = layer.shape()
     channels = channel_axis(layer.params.axis, shape)
@@ -60,7 +60,7 @@ def _each_bottom(layer: Layer, kind: str, **attributes: object) -> None:
         layer.give_reshaped(made, top)
 
 
-def _image(layer: Layer, value: str, channels: int) -> str:
+def _image(layer: LayerExport, value: str, channels: int) -> str:
     """A bottom as number x channels x spatial sizes."""
     shape = layer.shape()
     return layer.reshape(value, [-1, shape[channels], *(shape[channels + 1 :] or (1,))])
@@ -69,7 +69,7 @@ def _image(layer: Layer, value: str, channels: int) -> str:
 # Windows as columns
 
 
-def _columns(layer: Layer, value: str, channels: int, axes: Sequence[Axis]) -> str:
+def _columns(layer: LayerExport, value: str, channels: int, axes: Sequence[Axis]) -> str:
     """What each place of the window sees: number x (channels x kernel) x places."""
     kernel = tuple(axis.kernel for axis in axes)
     picked = np.eye(count(kernel), dtype=np.float32).reshape(-1, 1, *kernel)
@@ -77,7 +77,7 @@ def _columns(layer: Layer, value: str, channels: int, axes: Sequence[Axis]) -> s
     return layer.op("Conv", value, weight, group=channels, **_slid(axes, pads(axes)))
 
 
-def _im2col(layer: Layer) -> None:
+def _im2col(layer: LayerExport) -> None:
     shape = layer.shape()
     channels = channel_axis(layer.params.axis, shape)
     image = layer.x if channels == 1 else _image(layer, layer.x, channels)
@@ -85,7 +85,7 @@ def _im2col(layer: Layer) -> None:
     layer.give_reshaped(_columns(layer, image, shape[channels], axes))
 
 
-def _locally_connected(layer: Layer) -> None:
+def _locally_connected(layer: LayerExport) -> None:
     """A product of its own at each place: (group, place) matrices by one MatMul."""
     params, shape = layer.params, layer.shape()
     channels = channel_axis(params.axis, shape)
@@ -111,7 +111,7 @@ def _locally_connected(layer: Layer) -> None:
 # Matrices
 
 
-def _inner_product(layer: Layer) -> None:
+def _inner_product(layer: LayerExport) -> None:
     shape = layer.shape()
     axis = layer.params.axis % len(shape)
     plain = len(shape) == 2 and axis == 1
@@ -123,7 +123,7 @@ def _inner_product(layer: Layer) -> None:
         layer.give_reshaped(layer.op("Gemm", flat, *layer.weights(), transB=transposed))
 
 
-def _embed(layer: Layer) -> None:
+def _embed(layer: LayerExport) -> None:
     from onnx import TensorProto
 
     index = layer.op("Cast", layer.x, to=TensorProto.INT64)

@@ -7,23 +7,23 @@ from collections.abc import Mapping
 import numpy as np
 
 from netc.export.onnx.boxes import column_of_images, part_of, stay_by_overlap
-from netc.export.onnx.writer import Layer, Rule
+from netc.export.onnx.writer import LayerExport, Rule
 from netc.ops.anchors import placed_anchors
 from netc.ops.proposal import ProposalParams, proposal_of
 
 
-def _python(layer: Layer) -> None:
+def _python(layer: LayerExport) -> None:
     params = proposal_of(layer.params)
     if params is None:
         raise layer.refuse("it is a program", f"`--until {layer.x}` ends the model before it")
     _propose(layer, params)
 
 
-def _proposal(layer: Layer) -> None:
+def _proposal(layer: LayerExport) -> None:
     _propose(layer, layer.params)
 
 
-def _propose(layer: Layer, params: ProposalParams) -> None:
+def _propose(layer: LayerExport, params: ProposalParams) -> None:
     boxes = _clipped(layer, _moved(layer, params))
     scores = _scores(layer, params, boxes)
     each = min(params.before, int(np.prod(layer.shape()[2:])) * _anchors(params))
@@ -37,11 +37,11 @@ def _anchors(params: ProposalParams) -> int:
     return len(params.ratios) * len(params.scales)
 
 
-def _last(layer: Layer) -> str:
+def _last(layer: LayerExport) -> str:
     return layer.whole("last", [2])
 
 
-def _moved(layer: Layer, params: ProposalParams) -> str:
+def _moved(layer: LayerExport, params: ProposalParams) -> str:
     """Anchors moved and scaled by what is predicted: (images, cells and anchors, 4)."""
     height, width = layer.shape()[2:]
     anchors = placed_anchors(params, (height, width))
@@ -58,19 +58,19 @@ def _moved(layer: Layer, params: ProposalParams) -> str:
     return layer.op("Concat", *corners, axis=2)
 
 
-def _of_image(layer: Layer, columns: list[int]) -> str:
+def _of_image(layer: LayerExport, columns: list[int]) -> str:
     """Numbers of the third bottom's first row: height, width, scale."""
     first = layer.op("Gather", layer.inputs[2], layer.whole("zeroth", 0), axis=0)
     return layer.op("Gather", first, layer.whole("columns", columns), axis=0)
 
 
-def _clipped(layer: Layer, boxes: str) -> str:
+def _clipped(layer: LayerExport, boxes: str) -> str:
     """Boxes within their image."""
     limits = layer.op("Sub", _of_image(layer, [1, 0, 1, 0]), layer.constant("one", 1))
     return layer.op("Max", layer.op("Min", boxes, limits), layer.constant("zero", 0))
 
 
-def _scores(layer: Layer, params: ProposalParams, boxes: str) -> str:
+def _scores(layer: LayerExport, params: ProposalParams, boxes: str) -> str:
     """Scores of the foreground; of boxes that are too small 0, or less than any."""
     from onnx import TensorProto
 
@@ -85,7 +85,7 @@ def _scores(layer: Layer, params: ProposalParams, boxes: str) -> str:
     return layer.op("Where", large, scores, layer.constant("none", -np.inf))
 
 
-def _large(layer: Layer, params: ProposalParams, boxes: str) -> str:
+def _large(layer: LayerExport, params: ProposalParams, boxes: str) -> str:
     """Whether both of a box's sides are long enough."""
     from onnx import TensorProto
 
@@ -98,7 +98,9 @@ def _large(layer: Layer, params: ProposalParams, boxes: str) -> str:
     return layer.op("Greater", both, layer.constant("half", 0.5))
 
 
-def _suppressed(layer: Layer, params: ProposalParams, boxes: str, best: str, each: int) -> str:
+def _suppressed(
+    layer: LayerExport, params: ProposalParams, boxes: str, best: str, each: int
+) -> str:
     """Whether a box stays. Its maximum is a pixel of it, so that its edge is 1 further."""
     edges = layer.op("Add", boxes, layer.constant("border", [0, 0, 1, 1]))
     lowest = float(np.finfo(np.float32).min)
@@ -107,7 +109,7 @@ def _suppressed(layer: Layer, params: ProposalParams, boxes: str, best: str, eac
     return layer.op("Greater", kept, layer.constant("nothing", -np.inf))
 
 
-def _give_rows(layer: Layer, boxes: str, scores: str, stay: str) -> None:
+def _give_rows(layer: LayerExport, boxes: str, scores: str, stay: str) -> None:
     """Rows of image and box, and scores, image by image, the best first."""
     column = layer.op("Unsqueeze", scores, _last(layer))
     rows = layer.op("Concat", column_of_images(layer, column, 3), boxes, axis=2)

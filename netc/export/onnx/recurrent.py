@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from netc.export.onnx.writer import Layer, Rule
+from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.types import count
 
 
@@ -19,7 +19,7 @@ from netc.ir.types import count
 class _Step:
     """The nodes of one step: inside a Scan, or the layer's own."""
 
-    layer: Layer
+    layer: LayerExport
     nodes: list[Any] = field(default_factory=list)
 
     def op(self, kind: str, *inputs: str, number: int = 1, **attributes: object) -> Any:
@@ -40,7 +40,7 @@ def _lstm_step(op: Any, cell: str, gates: str, cont: str) -> tuple[str, str]:
     return after, op("Mul", op("Sigmoid", out), op("Tanh", after))
 
 
-def _units(layer: Layer, weights: Sequence[str]) -> str:
+def _units(layer: LayerExport, weights: Sequence[str]) -> str:
     """What the inputs add to every step's units: steps x streams x units."""
     flat = layer.reshape(layer.x, [-1, count(layer.shape(), 2)])
     made = layer.op("Gemm", flat, weights[0], weights[1], transB=1)
@@ -53,7 +53,7 @@ def _units(layer: Layer, weights: Sequence[str]) -> str:
     return units
 
 
-def _first_states(layer: Layer) -> list[str]:
+def _first_states(layer: LayerExport) -> list[str]:
     params = layer.params
     if params.expose_hidden:
         first = layer.whole("first", [0])
@@ -62,7 +62,7 @@ def _first_states(layer: Layer) -> list[str]:
     return [layer.constant("state", zeros) for _ in range(params.states)]
 
 
-def _scan(layer: Layer, units: str, step: Any) -> list[str]:
+def _scan(layer: LayerExport, units: str, step: Any) -> list[str]:
     """The states after the last step, and the hidden ones of all steps.
 
     Args:
@@ -91,13 +91,13 @@ def _scan(layer: Layer, units: str, step: Any) -> list[str]:
     )
 
 
-def _give_states(layer: Layer, states: Sequence[str]) -> None:
+def _give_states(layer: LayerExport, states: Sequence[str]) -> None:
     if layer.params.expose_hidden:
         for top, state in enumerate(states, 1):
             layer.give("Unsqueeze", state, layer.whole("first", [0]), top=top)
 
 
-def _lstm(layer: Layer) -> None:
+def _lstm(layer: LayerExport) -> None:
     weights = layer.weights()
 
     def step(body: _Step, states: Sequence[str], units: str, cont: str) -> tuple[str, str]:
@@ -112,7 +112,7 @@ def _lstm(layer: Layer) -> None:
     _give_states(layer, [hidden, cell])
 
 
-def _rnn(layer: Layer) -> None:
+def _rnn(layer: LayerExport) -> None:
     weights = layer.weights()
     recurrent, out, bias = weights[-3:]
 
@@ -128,7 +128,7 @@ def _rnn(layer: Layer) -> None:
     _give_states(layer, [hidden])
 
 
-def _lstm_unit(layer: Layer) -> None:
+def _lstm_unit(layer: LayerExport) -> None:
     def op(kind: str, *inputs: str, number: int = 1, **attributes: object) -> Any:
         if number == 1:
             return layer.op(kind, *inputs, **attributes)

@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from netc.export.onnx.writer import Layer, Rule
+from netc.export.onnx.writer import LayerExport, Rule
 from netc.ops.regions import PSROIPoolingParams
 
 
-def _rows(layer: Layer) -> str:
+def _rows(layer: LayerExport) -> str:
     """The regions with two axes."""
     flat = len(layer.shape(1)) == 2
     return layer.inputs[1] if flat else layer.reshape(layer.inputs[1], [-1, 5])
 
 
-def _roi_pooling(layer: Layer) -> None:
+def _roi_pooling(layer: LayerExport) -> None:
     params = layer.params
     layer.give(
         "MaxRoiPool",
@@ -41,7 +41,7 @@ class _Bins(NamedTuple):
     last: str
 
 
-def _psroi_pooling(layer: Layer) -> None:
+def _psroi_pooling(layer: LayerExport) -> None:
     from onnx import TensorProto
 
     params: PSROIPoolingParams = layer.params
@@ -57,18 +57,18 @@ def _psroi_pooling(layer: Layer) -> None:
     layer.give("Where", empty, zero, means)
 
 
-def _column(layer: Layer, regions: str, index: int) -> str:
+def _column(layer: LayerExport, regions: str, index: int) -> str:
     return layer.op("Gather", regions, layer.whole("column", [index]), axis=1)
 
 
-def _rounded(layer: Layer, value: str) -> str:
+def _rounded(layer: LayerExport, value: str) -> str:
     """To the nearest whole number, a half away from 0."""
     half = layer.op("Add", layer.op("Abs", value), layer.constant("half", 0.5))
     return layer.op("Mul", layer.op("Sign", value), layer.op("Floor", half))
 
 
 def _bins(
-    layer: Layer,
+    layer: LayerExport,
     params: PSROIPoolingParams,
     regions: str,
     columns: tuple[int, int],
@@ -93,7 +93,9 @@ def _bins(
     return _Bins(*edges)
 
 
-def _sums(layer: Layer, params: PSROIPoolingParams, regions: str, high: _Bins, wide: _Bins) -> str:
+def _sums(
+    layer: LayerExport, params: PSROIPoolingParams, regions: str, high: _Bins, wide: _Bins
+) -> str:
     """Sums over the bins, (regions, outputs, group, group)."""
     from onnx import TensorProto
 
@@ -115,7 +117,7 @@ def _sums(layer: Layer, params: PSROIPoolingParams, regions: str, high: _Bins, w
     return layer.op("Sub", right, left)
 
 
-def _picked(layer: Layer, table: str, places: list[str]) -> str:
+def _picked(layer: LayerExport, table: str, places: list[str]) -> str:
     """Elements of the table at places that broadcast to one shape."""
     from onnx import TensorProto
 

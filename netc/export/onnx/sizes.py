@@ -58,7 +58,7 @@ def open_batch(graph: Graph, constants: Iterable[str]) -> Open:
     def misfit(why: str, at: object) -> NetcError:
         return no_batch(f"with {2 * first[0]} for {first[0]}{why}", at)
 
-    rows = _told_by_runs(graph)
+    rows = _runtime_shapes(graph)
     if rows:  # whether the layers that choose take as many
         whole = graph.replace(inputs=(*graph.inputs, *constants))
         _check(infer(whole, items).diagnostics, misfit)
@@ -71,7 +71,7 @@ def open_rows(graph: Graph, constants: Iterable[str]) -> Open | None:
     Raises:
         NetcError: no-onnx-rule, where what follows them has sizes of its own.
     """
-    rows = _told_by_runs(graph)
+    rows = _runtime_shapes(graph)
     if not any(graph.readers[name] for name in rows):
         return None
 
@@ -91,7 +91,7 @@ def no_rows(graph: Graph, why: str, at: Any) -> NetcError:
     return NetcError(Diagnostic("no-onnx-rule", message, at.span or maker.span))
 
 
-def _told_by_runs(graph: Graph) -> dict[str, Shape]:
+def _runtime_shapes(graph: Graph) -> dict[str, Shape]:
     """Tops of layers that choose, with twice the rows they may have."""
     return {
         name: _twice(graph.shape(name), rows_axis(node))
@@ -162,7 +162,7 @@ def _longer(graph: Graph, twice: Graph) -> dict[str, tuple[int, ...]]:
 # Sizes as a model tells them
 
 
-def told_sizes(
+def runtime_sizes(
     graph: Graph, batch: Open | None, rows: Open | None, name: str
 ) -> Callable[[str], list[Size]]:
     """A value's sizes in the model.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from netc.export.onnx.writer import Layer, Rule
+from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.graph import Array
 from netc.ir.types import dims
 from netc.ops.axes import aligned, per_channel
@@ -16,15 +16,15 @@ from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams
 _OTHERS = 3  # arrays of BatchNorm before those of NVIDIA's fork
 
 
-def _mean(layer: Layer, value: str, axes: Sequence[int], keep: bool = True) -> str:
+def _mean(layer: LayerExport, value: str, axes: Sequence[int], keep: bool = True) -> str:
     return layer.op("ReduceMean", value, axes=list(axes), keepdims=int(keep))
 
 
-def _squared(layer: Layer, value: str) -> str:
+def _squared(layer: LayerExport, value: str) -> str:
     return layer.op("Mul", value, value)
 
 
-def _batch_norm(layer: Layer) -> None:
+def _batch_norm(layer: LayerExport) -> None:
     mean, variance, factor, *own = layer.arrays()
     if layer.params.use_global_stats:
         stored = stored_statistics(mean, variance, factor)
@@ -36,7 +36,7 @@ def _batch_norm(layer: Layer) -> None:
     _scaled(layer, normal, [per_channel(array, axes) for array in own])
 
 
-def _stored(layer: Layer, arrays: Sequence[Array], eps: float) -> None:
+def _stored(layer: LayerExport, arrays: Sequence[Array], eps: float) -> None:
     """By constants; ``arrays`` are scale, bias, mean and variance."""
     names = ("scale", "bias", "mean", "variance")
     constants = [
@@ -45,7 +45,7 @@ def _stored(layer: Layer, arrays: Sequence[Array], eps: float) -> None:
     layer.give("BatchNormalization", layer.x, *constants, epsilon=eps)
 
 
-def _by_batch(layer: Layer, value: str, axes: int, eps: float) -> str:
+def _by_batch(layer: LayerExport, value: str, axes: int, eps: float) -> str:
     """Each channel less its mean in the batch, divided by its deviation there."""
     others = [axis for axis in range(axes) if axis != 1]
     centred = layer.op("Sub", value, _mean(layer, value, others))
@@ -53,11 +53,11 @@ def _by_batch(layer: Layer, value: str, axes: int, eps: float) -> str:
     return layer.op("Div", centred, _deviation(layer, variance, eps))
 
 
-def _deviation(layer: Layer, variance: str, eps: float) -> str:
+def _deviation(layer: LayerExport, variance: str, eps: float) -> str:
     return layer.op("Sqrt", layer.op("Add", variance, layer.constant("eps", eps)))
 
 
-def _scaled(layer: Layer, value: str, own: Sequence[Array]) -> None:
+def _scaled(layer: LayerExport, value: str, own: Sequence[Array]) -> None:
     """The top, by a factor and a summand where there are some."""
     if not own:
         layer.give("Identity", value)
@@ -66,7 +66,7 @@ def _scaled(layer: Layer, value: str, own: Sequence[Array]) -> None:
     layer.give("Add", scaled, layer.constant("bias", own[1]))
 
 
-def _bn(layer: Layer) -> None:
+def _bn(layer: LayerExport) -> None:
     params, arrays = layer.params, layer.arrays()
     if isinstance(params, BatchwiseBNParams):
         _batchwise(layer, arrays)
@@ -78,7 +78,7 @@ def _bn(layer: Layer) -> None:
         _scaled(layer, normal, [per_channel(array.reshape(-1), axes) for array in arrays[:2]])
 
 
-def _batchwise(layer: Layer, arrays: Sequence[Array]) -> None:
+def _batchwise(layer: LayerExport, arrays: Sequence[Array]) -> None:
     """SegNet's: the variance as that fork computes it, E[x^2] - E[x]^2."""
     own = [per_channel(array.reshape(-1), 4) for array in arrays]
     x = _four_axes(layer)
@@ -94,7 +94,7 @@ def _batchwise(layer: Layer, arrays: Sequence[Array]) -> None:
         layer.give("Identity", value, top=top)
 
 
-def _four_axes(layer: Layer) -> str:
+def _four_axes(layer: LayerExport) -> str:
     """The bottom as number, channels, height, width."""
     shape = layer.shape()
     four = tuple(dims(shape))
@@ -103,7 +103,7 @@ def _four_axes(layer: Layer) -> str:
     return layer.reshape(layer.x, [0 if shape else 1, *four[1:]])
 
 
-def _mvn(layer: Layer) -> None:
+def _mvn(layer: LayerExport) -> None:
     """The deviation gets ``eps`` added, or the variance with ``eps_inside``."""
     x = _four_axes(layer)
     axes = (1, 2, 3) if layer.params.across_channels else (2, 3)
@@ -120,7 +120,7 @@ def _mvn(layer: Layer) -> None:
     layer.give("Div", centred, layer.op("Add", layer.op("Sqrt", variance), eps))
 
 
-def _layer_norm(layer: Layer) -> None:
+def _layer_norm(layer: LayerExport) -> None:
     shape = layer.shape()
     start = layer.params.axis % len(shape)
     axes = range(start, len(shape))
@@ -130,7 +130,7 @@ def _layer_norm(layer: Layer) -> None:
     _scaled(layer, normal, [aligned(array, start, len(shape)) for array in layer.arrays()])
 
 
-def _normalize(layer: Layer) -> None:
+def _normalize(layer: LayerExport) -> None:
     params, rank = layer.params, len(layer.shape())
     axes = range(1, rank) if params.across_spatial else (1,)
     total = layer.op("ReduceSumSquare", layer.x, axes=list(axes), keepdims=1)
@@ -142,14 +142,14 @@ def _normalize(layer: Layer) -> None:
         layer.give("Div", layer.x, norm)
 
 
-def _softmax(layer: Layer) -> None:
+def _softmax(layer: LayerExport) -> None:
     layer.give("Softmax", layer.x, axis=layer.params.axis)
 
 
 _SUMS = {"ASUM": "ReduceL1", "SUMSQ": "ReduceSumSquare", "MEAN": "ReduceMean"}
 
 
-def _reduction(layer: Layer) -> None:
+def _reduction(layer: LayerExport) -> None:
     params, rank = layer.params, len(layer.shape())
     if rank == 0:
         raise layer.refuse("its bottom is a scalar")

@@ -18,20 +18,20 @@ from netc.export.onnx.recurrent import RULES as RECURRENT
 from netc.export.onnx.regions import RULES as REGIONS
 from netc.export.onnx.statistics import RULES as STATISTICS
 from netc.export.onnx.windows import RULES as WINDOWS
-from netc.export.onnx.writer import Layer, Rule, Writer, no_rule
+from netc.export.onnx.writer import LayerExport, OnnxWriter, Rule, no_rule
 from netc.ir.graph import Node
 from netc.ops.catalog import CATALOG
 
 
-def _nothing(layer: Layer) -> None:
+def _nothing(layer: LayerExport) -> None:
     """A layer without tops."""
 
 
-def _parameter(layer: Layer) -> None:
+def _parameter(layer: LayerExport) -> None:
     layer.give("Identity", layer.weight(0))
 
 
-def _constants(layer: Layer) -> None:
+def _constants(layer: LayerExport) -> None:
     """A layer that reads shapes alone: what its definition makes of them."""
     graph = layer.writer.graph
     feeds = [np.zeros(graph.shape(name), np.float32) for name in layer.inputs]
@@ -59,7 +59,7 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-def rule_of(node: Node, writer: Writer) -> Rule:
+def rule_of(node: Node, writer: OnnxWriter) -> Rule:
     """A layer's rule; another for one with a blob without elements, since a 0 copies a size there.
 
     Layers that work on each element by itself keep theirs.
@@ -69,7 +69,7 @@ def rule_of(node: Node, writer: Writer) -> Rule:
     return _without_elements
 
 
-def _without_elements(layer: Layer) -> None:
+def _without_elements(layer: LayerExport) -> None:
     """Nothing is computed: each top is a constant without elements."""
     if not all(map(layer.writer.is_empty, layer.outputs)):
         raise layer.refuse("a blob that it reads has no elements, and one that it makes has some")

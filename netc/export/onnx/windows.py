@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from netc.export.onnx.products import pads
-from netc.export.onnx.writer import Layer, Rule
+from netc.export.onnx.writer import LayerExport, Rule
 from netc.ops.array import AnyArray
 from netc.ops.lrn import lrn_axes
 from netc.ops.pooling import PoolingParams, pooling_axes
@@ -32,7 +32,12 @@ def _within(axis: Axis) -> Axis:
 
 
 def _slide(
-    layer: Layer, kind: str, value: str, axes: Sequence[Axis], filling: float, **attributes: object
+    layer: LayerExport,
+    kind: str,
+    value: str,
+    axes: Sequence[Axis],
+    filling: float,
+    **attributes: object,
 ) -> str:
     """A pooling node; windows beyond the input give ``filling``."""
     inside = [_within(axis) for axis in axes]
@@ -44,7 +49,7 @@ def _slide(
     return layer.op("Pad", pooled, around, layer.constant("filling", filling))
 
 
-def _pooled(layer: Layer, params: PoolingParams, value: str) -> str:
+def _pooled(layer: LayerExport, params: PoolingParams, value: str) -> str:
     """A value pooled."""
     axes = pooling_axes(params, layer.shape())
     if params.method == "MAX":
@@ -56,7 +61,7 @@ def _pooled(layer: Layer, params: PoolingParams, value: str) -> str:
     return _expected(layer, value, axes)
 
 
-def _average(layer: Layer, value: str, axes: Sequence[Axis]) -> str:
+def _average(layer: LayerExport, value: str, axes: Sequence[Axis]) -> str:
     """Averages, divided as Caffe does: by the window clipped to the padded input.
 
     ONNX divides by the whole window; a constant map of factors makes up for the difference.
@@ -76,12 +81,12 @@ def _lengths(axis: Axis) -> AnyArray:
     return np.minimum(starts + axis.kernel, axis.size + axis.pad) - starts
 
 
-def _means(layer: Layer, value: str, axes: Sequence[Axis]) -> str:
+def _means(layer: LayerExport, value: str, axes: Sequence[Axis]) -> str:
     """Each window's sum, divided by all of the window's elements."""
     return _slide(layer, "AveragePool", value, axes, 0, count_include_pad=1)
 
 
-def _expected(layer: Layer, value: str, axes: Sequence[Axis]) -> str:
+def _expected(layer: LayerExport, value: str, axes: Sequence[Axis]) -> str:
     """STOCHASTIC in TEST: each element weighted by itself, 0 where nothing is positive."""
     total = _means(layer, value, axes)
     squares = _means(layer, layer.op("Mul", value, value), axes)
@@ -91,7 +96,7 @@ def _expected(layer: Layer, value: str, axes: Sequence[Axis]) -> str:
     return layer.op("Where", positive, ratio, zero)
 
 
-def _pooling(layer: Layer) -> None:
+def _pooling(layer: LayerExport) -> None:
     params = layer.params
     if params.mask:
         _with_mask(layer)
@@ -102,7 +107,7 @@ def _pooling(layer: Layer) -> None:
         _rename_last(layer, _pooled(layer, params, layer.x))
 
 
-def _with_mask(layer: Layer) -> None:
+def _with_mask(layer: LayerExport) -> None:
     """The second top is where the largest stood in its plane; ONNX counts through all planes."""
     from onnx import TensorProto
 
@@ -115,7 +120,7 @@ def _with_mask(layer: Layer) -> None:
     layer.give("Cast", layer.op("Mod", where, plane), top=1, to=TensorProto.FLOAT)
 
 
-def _rename_last(layer: Layer, value: str) -> None:
+def _rename_last(layer: LayerExport, value: str) -> None:
     """Let the node that was added last make the top itself."""
     _, last = layer.writer.nodes[-1]
     assert last.output[0] == value
@@ -123,7 +128,7 @@ def _rename_last(layer: Layer, value: str) -> None:
     last.name = layer.node.name
 
 
-def _spp(layer: Layer) -> None:
+def _spp(layer: LayerExport) -> None:
     levels = pyramid(layer.params, layer.shape())
     pooled = [_pooled(layer, params, layer.x) for params in levels]
     if len(pooled) == 1:
@@ -133,7 +138,7 @@ def _spp(layer: Layer) -> None:
         layer.give("Concat", *flat, axis=1)
 
 
-def _lp_pooling(layer: Layer) -> None:
+def _lp_pooling(layer: LayerExport) -> None:
     """(sum of |x| ** p) ** (1 / p), the sum as a mean times the window's elements."""
     axes, p = pooling_axes(layer.params.window, layer.shape()), layer.params.p
     size = layer.constant("size", axes[0].kernel * axes[1].kernel)
@@ -146,7 +151,7 @@ def _lp_pooling(layer: Layer) -> None:
     layer.give("Pow", total, layer.constant("root", 1 / p))
 
 
-def _lrn(layer: Layer) -> None:
+def _lrn(layer: LayerExport) -> None:
     params = layer.params
     if params.across:
         layer.give(

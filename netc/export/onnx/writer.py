@@ -19,7 +19,7 @@ IR_VERSION = 7  # the first that has opset 13
 
 
 @dataclass
-class Writer:
+class OnnxWriter:
     """Collects an ONNX graph's nodes and constants while the graph is walked.
 
     Args:
@@ -64,10 +64,10 @@ def _fresh(wanted: str, taken: set[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerExport:
     """A layer for its export rule: it names the layer's values and adds ONNX nodes for it."""
 
-    writer: Writer
+    writer: OnnxWriter
     node: Node
 
     @property
@@ -190,7 +190,7 @@ class Layer:
         self.writer.nodes.append((self.node, made))
 
 
-Rule = Callable[[Layer], None]
+Rule = Callable[[LayerExport], None]
 
 
 def no_rule(node: Node, what: str, *help: str) -> NetcError:

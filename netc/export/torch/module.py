@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from netc.diagnostics import Collector, Diagnostic, NetcError
 from netc.export.torch.rules import RULES, affine
-from netc.export.torch.writer import Layer, Writer
+from netc.export.torch.writer import TorchLayer, TorchWriter
 from netc.ir.graph import Array, Graph
 from netc.ir.types import show
 from netc.version import __version__
@@ -66,10 +66,10 @@ def to_torch(graph: Graph) -> TorchModule:
     Raises:
         NetcError: not-torch, with every layer that cannot be expressed.
     """
-    writer, found = Writer(graph), Collector()
+    writer, found = TorchWriter(graph), Collector()
     inputs = {graph.values[name].blob: writer.value(name) for name in graph.inputs}
     for node in graph.nodes:
-        layer = Layer(writer, node)
+        layer = TorchLayer(writer, node)
         with found.catching():
             RULES.get(node.op, affine)(layer)
     found.check()
@@ -80,7 +80,7 @@ def to_torch(graph: Graph) -> TorchModule:
     return TorchModule(text, writer.arrays, inputs, graph.outputs)
 
 
-def _text(writer: Writer, inputs: tuple[str, ...]) -> str:
+def _text(writer: TorchWriter, inputs: tuple[str, ...]) -> str:
     graph = writer.graph
     doc = _plain(f"{graph.name or 'A net'}, written by netc {__version__}.")
     shapes = [f"{writer.value(n)}: {show(graph.shape(n))}" for n in (*graph.inputs, *graph.outputs)]

@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from netc.export.torch.writer import Layer
+from netc.export.torch.writer import TorchLayer
 from netc.ir.types import Shape, count
 from netc.ops.catalog import CATALOG
 
-Rule = Callable[[Layer], None]
+Rule = Callable[[TorchLayer], None]
 
 
 def _function(text: str) -> Rule:
     """A function of one input; ``{}`` stands for it."""
 
-    def rule(layer: Layer) -> None:
+    def rule(layer: TorchLayer) -> None:
         layer.give(text.format(layer.inputs[0]))
 
     return rule
@@ -38,7 +38,7 @@ def _sizes(values: tuple[int, ...]) -> str:
 # Products
 
 
-def _convolution(layer: Layer) -> None:
+def _convolution(layer: TorchLayer) -> None:
     params, shape = layer.node.params, layer.shape()
     deconvolution = layer.node.op == "Deconvolution"
     if params.axis not in (1, 1 - len(shape)) or not 3 <= len(shape) <= 5:
@@ -59,14 +59,14 @@ def _convolution(layer: Layer) -> None:
     layer.give(*(f"{_product(layer, kind, told)}({x})" for x in layer.inputs))
 
 
-def _product(layer: Layer, kind: str, told: list[str]) -> str:
+def _product(layer: TorchLayer, kind: str, told: list[str]) -> str:
     weight, *bias = layer.arrays
     told = told if bias else [*told, "bias=False"]
     arrays = {"weight": weight, **({"bias": bias[0].reshape(-1)} if bias else {})}
     return layer.module(f"nn.{kind}({', '.join(told)})", **arrays)
 
 
-def _inner_product(layer: Layer) -> None:
+def _inner_product(layer: TorchLayer) -> None:
     params, shape = layer.node.params, layer.shape()
     axis = params.axis % len(shape)
     weight, *bias = layer.arrays
@@ -81,7 +81,7 @@ def _inner_product(layer: Layer) -> None:
 # Pooling
 
 
-def _pooling(layer: Layer) -> None:
+def _pooling(layer: TorchLayer) -> None:
     params, shape = layer.node.params, layer.shape()
     if params.method not in ("MAX", "AVE") or len(layer.node.outputs) > 1 or len(shape) != 4:
         raise layer.refused("it draws at random, gives a mask, or pools no images")
@@ -114,29 +114,29 @@ def _pooled(size: int, kernel: int, stride: int, pad: int, ceil: bool) -> int:
 # Functions of one element
 
 
-def _relu(layer: Layer) -> None:
+def _relu(layer: TorchLayer) -> None:
     slope = layer.node.params.negative_slope
     x = layer.inputs[0]
     layer.give(f"F.leaky_relu({x}, {_number(slope)})" if slope else f"F.relu({x})")
 
 
-def _relu6(layer: Layer) -> None:
+def _relu6(layer: TorchLayer) -> None:
     params = layer.node.params
     if params.negative_slope:
         raise layer.refused("it has a slope below 0")
     layer.give(f"torch.clamp({layer.inputs[0]}, 0.0, {_number(params.n)})")
 
 
-def _prelu(layer: Layer) -> None:
+def _prelu(layer: TorchLayer) -> None:
     slopes = layer.arrays[0].reshape(-1)
     layer.give(f"{layer.module(f'nn.PReLU({slopes.size})', weight=slopes)}({layer.inputs[0]})")
 
 
-def _elu(layer: Layer) -> None:
+def _elu(layer: TorchLayer) -> None:
     layer.give(f"F.elu({layer.inputs[0]}, {_number(layer.node.params.alpha)})")
 
 
-def _power(layer: Layer) -> None:
+def _power(layer: TorchLayer) -> None:
     params = layer.node.params
     text = layer.inputs[0]
     text = f"{text} * {_number(params.scale)}" if params.scale != 1 else text
@@ -144,26 +144,26 @@ def _power(layer: Layer) -> None:
     layer.give(text if params.power == 1 else f"torch.pow({text}, {_number(params.power)})")
 
 
-def _exp(layer: Layer) -> None:
+def _exp(layer: TorchLayer) -> None:
     params = layer.node.params
     factor = params.scale * (1.0 if params.base == -1 else math.log(params.base))
     shift = params.shift * (1.0 if params.base == -1 else math.log(params.base))
     layer.give(f"torch.exp({layer.inputs[0]} * {_number(factor)} + {_number(shift)})")
 
 
-def _log(layer: Layer) -> None:
+def _log(layer: TorchLayer) -> None:
     params = layer.node.params
     base = 1.0 if params.base == -1 else 1 / math.log(params.base)
     inner = f"{layer.inputs[0]} * {_number(params.scale)} + {_number(params.shift)}"
     layer.give(f"torch.log({inner}) * {_number(base)}")
 
 
-def _dropout(layer: Layer) -> None:
+def _dropout(layer: TorchLayer) -> None:
     ratio = _number(layer.node.params.ratio)
     layer.give(f"{layer.module(f'nn.Dropout({ratio})')}({layer.inputs[0]})")
 
 
-def _swish(layer: Layer) -> None:
+def _swish(layer: TorchLayer) -> None:
     x = layer.inputs[0]
     layer.give(f"{x} * torch.sigmoid({_number(layer.node.params.beta)} * {x})")
 
@@ -171,7 +171,7 @@ def _swish(layer: Layer) -> None:
 # Normalisation
 
 
-def _lrn(layer: Layer) -> None:
+def _lrn(layer: TorchLayer) -> None:
     params, x = layer.node.params, layer.inputs[0]
     size, alpha, beta = params.local_size, _number(params.alpha), _number(params.beta)
     if params.across:
@@ -181,7 +181,7 @@ def _lrn(layer: Layer) -> None:
     layer.give(f"{x} / (1.0 + {alpha} * {squares}) ** {beta}")
 
 
-def _batch_norm(layer: Layer) -> None:
+def _batch_norm(layer: TorchLayer) -> None:
     params, shape = layer.node.params, layer.shape()
     if not params.use_global_stats:
         raise layer.refused("it normalises by the batch's own statistics")
@@ -197,7 +197,7 @@ def _batch_norm(layer: Layer) -> None:
     layer.give(f"{layer.module(told + ')', **arrays)}({layer.inputs[0]})")
 
 
-def _normalize(layer: Layer) -> None:
+def _normalize(layer: TorchLayer) -> None:
     params, x = layer.node.params, layer.inputs[0]
     axes = tuple(range(1, len(layer.shape()))) if params.across_spatial else (1,)
     squares = f"({x} * {x}).sum({axes}, keepdim=True) + {_number(params.eps)}"
@@ -211,7 +211,7 @@ def _normalize(layer: Layer) -> None:
     layer.give(text)
 
 
-def affine(layer: Layer) -> None:
+def affine(layer: TorchLayer) -> None:
     """The rule of layers that are a scale and a shift per channel with their own arrays.
 
     Raises:
@@ -230,7 +230,7 @@ def affine(layer: Layer) -> None:
     layer.give(f"{layer.module(f'Factor({view})', weight=weight, bias=bias)}({layer.inputs[0]})")
 
 
-def _factor(layer: Layer) -> None:
+def _factor(layer: TorchLayer) -> None:
     """Scale and Bias: by trained arrays, or by a second input."""
     params, node, shape = layer.node.params, layer.node, layer.shape()
     adds = node.op == "Bias"
@@ -255,7 +255,7 @@ def _factor(layer: Layer) -> None:
 # Several inputs or outputs
 
 
-def _eltwise(layer: Layer) -> None:
+def _eltwise(layer: TorchLayer) -> None:
     params, inputs = layer.node.params, layer.inputs
     if params.operation == "SUM":
         factors = params.coeff or (1.0,) * len(inputs)
@@ -272,11 +272,11 @@ def _eltwise(layer: Layer) -> None:
         layer.give(text)
 
 
-def _concat(layer: Layer) -> None:
+def _concat(layer: TorchLayer) -> None:
     layer.give(f"torch.cat(({', '.join(layer.inputs)},), {layer.node.params.axis})")
 
 
-def _slice(layer: Layer) -> None:
+def _slice(layer: TorchLayer) -> None:
     axis = layer.node.params.axis % len(layer.shape())
     start, parts = 0, []
     for at in range(len(layer.node.outputs)):
@@ -286,11 +286,11 @@ def _slice(layer: Layer) -> None:
     layer.give(*parts)
 
 
-def _same(layer: Layer) -> None:
+def _same(layer: TorchLayer) -> None:
     layer.give(*(layer.inputs[0] for _ in layer.node.outputs))
 
 
-def _crop(layer: Layer) -> None:
+def _crop(layer: TorchLayer) -> None:
     params, shape, made = layer.node.params, layer.shape(), layer.made()
     axis = params.axis % len(shape)
     number = len(shape) - axis
@@ -305,7 +305,7 @@ def _crop(layer: Layer) -> None:
 # Shapes
 
 
-def _reshape(layer: Layer) -> None:
+def _reshape(layer: TorchLayer) -> None:
     """Flatten and Reshape; the first size is the batch's where both begin with it."""
     layer.give(
         f"{layer.inputs[0]}.reshape({_new_shape(layer.inputs[0], layer.shape(), layer.made())})"
@@ -318,28 +318,28 @@ def _new_shape(x: str, old: Shape, new: Shape) -> str:
     return ", ".join(map(str, new))
 
 
-def _permute(layer: Layer) -> None:
+def _permute(layer: TorchLayer) -> None:
     order = list(layer.node.params.order)
     order += [axis for axis in range(len(layer.shape())) if axis not in order]
     layer.give(f"{layer.inputs[0]}.permute({', '.join(map(str, order))})")
 
 
-def _softmax(layer: Layer) -> None:
+def _softmax(layer: TorchLayer) -> None:
     layer.give(f"F.softmax({layer.inputs[0]}, {layer.node.params.axis})")
 
 
-def _interp(layer: Layer) -> None:
+def _interp(layer: TorchLayer) -> None:
     if any(layer.node.params.crop):
         raise layer.refused("it crops or pads before it resizes")
     size = layer.made()[2:]
     layer.give(f'F.interpolate({layer.inputs[0]}, {size}, mode="bilinear", align_corners=True)')
 
 
-def _shuffle(layer: Layer) -> None:
+def _shuffle(layer: TorchLayer) -> None:
     layer.give(f"F.channel_shuffle({layer.inputs[0]}, {layer.node.params.group})")
 
 
-def _nothing(layer: Layer) -> None:
+def _nothing(layer: TorchLayer) -> None:
     """A layer without outputs."""
 
 

@@ -28,7 +28,7 @@ _TAKEN = frozenset(
 
 
 @dataclass
-class Writer:
+class TorchWriter:
     """What has been written so far.
 
     Attributes:
@@ -81,10 +81,10 @@ def identifier(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Layer:
+class TorchLayer:
     """A node that is being written."""
 
-    writer: Writer
+    writer: TorchWriter
     node: Node
 
     @property

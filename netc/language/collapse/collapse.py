@@ -8,11 +8,11 @@ from typing import NamedTuple
 from netc.diagnostics import NetcError, Source
 from netc.language.collapse.equal import same_net
 from netc.language.collapse.factor import factored
-from netc.language.collapse.model import Net
+from netc.language.collapse.model import CollapsedNet
 from netc.language.collapse.take import taken
 from netc.language.collapse.write import written
 from netc.language.format import format_text
-from netc.language.placement import Placement
+from netc.language.placement import FieldFinder
 from netc.language.read import read_document
 from netc.schema.load import Schema
 from netc.syntax.ast import Document
@@ -43,10 +43,10 @@ def _ways(document: Document, schema: Schema) -> Iterator[Collapsed]:
     """Texts for a net, the shortest first."""
     layer = schema.message("NetParameter").fields["layer"].message
     assert layer is not None
-    placement = Placement(layer)
+    placement = FieldFinder(layer)
     for modules in (True, False):
         items = taken(document, placement)
-        net = factored(items) if modules else Net(items)
+        net = factored(items) if modules else CollapsedNet(items)
         for loops in (True, False):
             yield Collapsed(written(net, placement, loops), len(net.modules))
 

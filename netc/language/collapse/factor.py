@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from netc.language.collapse.model import (
     CallForm,
+    CollapsedNet,
     Fields,
-    Hole,
-    Item,
     LayerForm,
     Leaf,
+    LeafSlot,
     ModuleOf,
-    Net,
+    NetItem,
     Ref,
     Template,
     constant,
@@ -21,7 +21,7 @@ from netc.language.collapse.model import (
     made_by,
     template,
 )
-from netc.language.collapse.search import Found, Place, best_block
+from netc.language.collapse.search import Repetition, RowPosition, best_block
 from netc.language.collapse.vary import Varied
 from netc.language.operators import FUNCTIONS
 from netc.language.shorts import BASES, SHORTS
@@ -42,9 +42,9 @@ _RESERVED = {
 }  # fmt: skip
 
 
-def factored(main: list[Item]) -> Net:
+def factored(main: list[NetItem]) -> CollapsedNet:
     """A net with modules for the blocks that repeat in it."""
-    net = Net(main)
+    net = CollapsedNet(main)
     for _ in range(MAX_ROUNDS):
         if sum(map(len, net.rows())) > _MANY:
             break
@@ -55,7 +55,7 @@ def factored(main: list[Item]) -> Net:
     return net
 
 
-def _make_module(net: Net, found: Found) -> None:
+def _make_module(net: CollapsedNet, found: Repetition) -> None:
     """Put a new module in the place of each of a block's occurrences."""
     rows = net.rows()
     blocks = [_block(rows, place, found.length) for place in found.places]
@@ -78,19 +78,23 @@ def _make_module(net: Net, found: Found) -> None:
     net.modules.append(module)
 
 
-def _block(rows: Sequence[list[Item]], place: Place, length: int) -> list[Item]:
+def _block(rows: Sequence[list[NetItem]], place: RowPosition, length: int) -> list[NetItem]:
     return list(rows[place.row][place.start : place.start + length])
 
 
-def _original(rows: Sequence[list[Item]], found: Found) -> list[list[Item]]:
+def _original(rows: Sequence[list[NetItem]], found: Repetition) -> list[list[NetItem]]:
     return [_block(rows, place, found.length) for place in found.places]
 
 
 def _body(
-    net: Net, blocks: list[list[Item]], found: Found, inputs: list[str], varied: Varied
-) -> list[Item]:
+    net: CollapsedNet,
+    blocks: list[list[NetItem]],
+    found: Repetition,
+    inputs: list[str],
+    varied: Varied,
+) -> list[NetItem]:
     """The module's items: the first block's, with references for what varies."""
-    body: list[Item] = []
+    body: list[NetItem] = []
     for index, item in enumerate(blocks[0]):
         hints = _hints(net, item)
         columns = zip(*(block[index].leaves for block in blocks), strict=True)
@@ -99,12 +103,12 @@ def _body(
             template([Ref(inputs[link])]) if isinstance(link, int) else body[link[0]].makes[link[1]]
             for link in found.wiring.reads[index]
         )
-        body.append(Item(item.form, leaves, reads, made(net, item, leaves, reads)))
+        body.append(NetItem(item.form, leaves, reads, made(net, item, leaves, reads)))
     return body
 
 
 def made(
-    net: Net, item: Item, leaves: Sequence[Leaf], reads: Sequence[Template]
+    net: CollapsedNet, item: NetItem, leaves: Sequence[Leaf], reads: Sequence[Template]
 ) -> tuple[Template, ...]:
     """The blobs that an item makes with other leaves and bottoms."""
     if isinstance(item.form, LayerForm):
@@ -139,9 +143,9 @@ def _use(
     number: int,
     arguments: tuple[Leaf, ...],
     label: str | None,
-    found: Found,
-    block: list[Item],
-) -> Item:
+    found: Repetition,
+    block: list[NetItem],
+) -> NetItem:
     """The use that stands for a block."""
     form = CallForm(number, label is not None)
     leaves = arguments if label is None else (template([label]), *arguments)
@@ -150,10 +154,10 @@ def _use(
         for blob, link in zip(item.reads, links, strict=True):
             if isinstance(link, int):
                 reads[link] = blob
-    return Item(form, leaves, tuple(reads), (result(module, form, leaves, reads),))
+    return NetItem(form, leaves, tuple(reads), (result(module, form, leaves, reads),))
 
 
-def _replace(net: Net, found: Found, uses: list[Item]) -> None:
+def _replace(net: CollapsedNet, found: Repetition, uses: list[NetItem]) -> None:
     rows = net.rows()
     for place, use in reversed(list(zip(found.places, uses, strict=True))):
         rows[place.row][place.start : place.start + found.length] = [use]
@@ -162,7 +166,7 @@ def _replace(net: Net, found: Found, uses: list[Item]) -> None:
 # Labels
 
 
-def _labels(blocks: list[list[Item]]) -> list[str]:
+def _labels(blocks: list[list[NetItem]]) -> list[str]:
     """What stands before the ``/`` in all names of each block, if the rest is the same in all."""
     found = [_label(block) for block in blocks]
     labels = [label for label in found if label]
@@ -173,18 +177,18 @@ def _labels(blocks: list[list[Item]]) -> list[str]:
     return labels if same else []
 
 
-def _names(block: list[Item]) -> list[Leaf]:
+def _names(block: list[NetItem]) -> list[Leaf]:
     return [leaf for item in block for leaf in _named(item)]
 
 
-def _named(item: Item) -> tuple[Leaf, ...]:
+def _named(item: NetItem) -> tuple[Leaf, ...]:
     """An item's leaves that are names of layers and blobs."""
     if isinstance(item.form, LayerForm):
         return item.leaves[: 1 + sum(top == "leaf" for top in item.form.tops)]
     return item.leaves[:1]
 
 
-def _label(block: list[Item]) -> str:
+def _label(block: list[NetItem]) -> str:
     """The one label that all of a block's names have, "" for none."""
     texts: list[str] = []
     for item in block:
@@ -201,12 +205,12 @@ def _label(block: list[Item]) -> str:
     return label if label and inside else ""
 
 
-def _without(block: list[Item], label: str) -> list[Item]:
+def _without(block: list[NetItem], label: str) -> list[NetItem]:
     """A block with the label taken off its names."""
     return [item._replace(leaves=_stripped(item, label)) for item in block]
 
 
-def _stripped(item: Item, label: str) -> tuple[Leaf, ...]:
+def _stripped(item: NetItem, label: str) -> tuple[Leaf, ...]:
     names = len(_named(item))
     head = tuple(
         template([(constant(leaf) or "")[len(label) + 1 :]]) if isinstance(leaf, Template) else leaf
@@ -218,7 +222,7 @@ def _stripped(item: Item, label: str) -> tuple[Leaf, ...]:
 # Names
 
 
-def _hints(net: Net, item: Item) -> list[str]:
+def _hints(net: CollapsedNet, item: NetItem) -> list[str]:
     """What a parameter in the place of each of an item's leaves might be called."""
     if isinstance(item.form, CallForm):
         named = [p.name.rstrip("0123456789") for p in net.modules[item.form.module].parameters]
@@ -233,12 +237,12 @@ def _tree_hints(tree: Fields) -> list[str]:
     for name, node in tree.fields:
         if isinstance(node, Fields):
             found += _tree_hints(node)
-        elif isinstance(node, Hole):
+        elif isinstance(node, LeafSlot):
             found.append(_HINTS.get(name, name))
     return found
 
 
-def _module_name(net: Net, body: list[Item], labels: list[str]) -> str:
+def _module_name(net: CollapsedNet, body: list[NetItem], labels: list[str]) -> str:
     used = {module.name for module in net.modules} | _RESERVED | set(FUNCTIONS) | set(SHORTS)
     base = _from_labels(labels) or _from_types(body) or _from_names(body) or "block"
     name, number = base, 1
@@ -252,7 +256,7 @@ def _from_labels(labels: list[str]) -> str:
     return _word(labels[0]) if labels else ""
 
 
-def _from_types(body: list[Item]) -> str:
+def _from_types(body: list[NetItem]) -> str:
     """``conv_relu`` for a few layers."""
     if len(body) > 4 or not all(isinstance(i.form, LayerForm) and i.form.type for i in body):
         return ""
@@ -260,7 +264,7 @@ def _from_types(body: list[Item]) -> str:
     return "_".join(BASES.get(type, type.lower()) for type in types)
 
 
-def _from_names(body: list[Item]) -> str:
+def _from_names(body: list[NetItem]) -> str:
     """What a layer's name starts with: ``res`` of ``res${id}_branch2a``."""
     texts = (leaf.parts[0] for item in body for leaf in _named(item) if isinstance(leaf, Template)
              and leaf.parts and isinstance(leaf.parts[0], str))  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netc.language.collapse.model import Item, TextForm, template
+from netc.language.collapse.model import NetItem, TextForm, template
 from netc.language.collapse.uses import quoted
 from netc.syntax.ast import Block, Field, ListValue, Scalar
 from netc.syntax.printer import print_value
@@ -13,7 +13,7 @@ _LARGEST = 2**31 - 1
 _PARTS = {"mean_value": "mean", "scale": "scale"}
 
 
-def input_item(fields: Sequence[Field]) -> Item | None:
+def input_item(fields: Sequence[Field]) -> NetItem | None:
     """An Input layer as a statement; None where the statement cannot express all of it."""
     by_name = {field.name: field.value for field in fields}
     known = {"name", "type", "top", "input_param"}
@@ -27,7 +27,7 @@ def input_item(fields: Sequence[Field]) -> Item | None:
         return None
     text = _text(name).decode("utf-8", "surrogateescape")
     spelled = text if text.isidentifier() and text.isascii() else quoted(template([text]))
-    return Item(TextForm(f"input {spelled}: {shape}{block}"), (), (), (template([text]),))
+    return NetItem(TextForm(f"input {spelled}: {shape}{block}"), (), (), (template([text]),))
 
 
 def _text(value: object) -> bytes:

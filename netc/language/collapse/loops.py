@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from netc.language.collapse.model import (
-    Item,
     LayerForm,
     Leaf,
+    NetItem,
     Number,
     Ref,
     Template,
@@ -21,7 +21,7 @@ from netc.language.collapse.model import (
 from netc.language.collapse.uses import COUNT
 from netc.language.collapse.vary import common_ends
 
-LEAST = 3
+MIN_ITEMS = 3
 """Items that a loop is worth while for."""
 
 VALUE = "v"
@@ -44,8 +44,8 @@ class Loop(NamedTuple):
     times: int
     values: tuple[Leaf, ...]
     counted: bool
-    item: Item
-    last: Item
+    item: NetItem
+    last: NetItem
 
 
 class _Counting(NamedTuple):
@@ -57,19 +57,19 @@ class _Counting(NamedTuple):
     behind: tuple[str | Ref, ...] = ()
 
 
-def loop_at(items: Sequence[Item], start: int) -> Loop | None:
+def loop_at(items: Sequence[NetItem], start: int) -> Loop | None:
     """The longest loop that replaces the items from ``start`` on; None if none is worth while."""
     end = start + 1
     while end < len(items) and _follows(items[end - 1], items[end]):
         end += 1
-    for stop in range(end, start + LEAST - 1, -1):
+    for stop in range(end, start + MIN_ITEMS - 1, -1):
         loop = _loop(items[start:stop])
         if loop:
             return loop
     return None
 
 
-def _follows(before: Item, item: Item) -> bool:
+def _follows(before: NetItem, item: NetItem) -> bool:
     """Whether an item is like the one before, and goes on from its blob alone."""
     if isinstance(item.form, TextForm) or before.form != item.form:
         return False
@@ -78,7 +78,7 @@ def _follows(before: Item, item: Item) -> bool:
     return len(item.reads) == 1 and len(before.makes) == 1 and item.reads == before.makes
 
 
-def _loop(items: Sequence[Item]) -> Loop | None:
+def _loop(items: Sequence[NetItem]) -> Loop | None:
     columns = list(zip(*(item.leaves for item in items), strict=True))
     countings = {index: _counting(column) for index, column in enumerate(columns)}
     listed: dict[tuple[Leaf, ...], None] = {}

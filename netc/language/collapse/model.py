@@ -63,19 +63,19 @@ def constant(text: Template) -> str | None:
 # What stands in a form's tree where a value is.
 
 
-class Hole(NamedTuple):
+class LeafSlot(NamedTuple):
     """The place of a leaf; ``string`` says whether it is a text."""
 
     string: bool
 
 
-class Word(NamedTuple):
+class SchemaWord(NamedTuple):
     """An identifier of Caffe's schema, which does not vary."""
 
     text: str
 
 
-class Link(NamedTuple):
+class BlobSlot(NamedTuple):
     """The place of a bottom or top in a layer that is written as a plain block."""
 
     kind: str
@@ -88,7 +88,7 @@ class Fields(NamedTuple):
     fields: tuple[tuple[str, Node], ...]
 
 
-Node = Hole | Word | Link | Fields
+Node = LeafSlot | SchemaWord | BlobSlot | Fields
 
 
 class LayerForm(NamedTuple):
@@ -122,7 +122,7 @@ class TextForm(NamedTuple):
 Form = LayerForm | CallForm | TextForm
 
 
-class Item(NamedTuple):
+class NetItem(NamedTuple):
     """A layer or a use, and the blobs it reads and makes."""
 
     form: Form
@@ -132,7 +132,7 @@ class Item(NamedTuple):
 
 
 @dataclass
-class Parameter:
+class ModuleParameter:
     """A module's parameter; ``type`` is "int", "float", "string" or ""."""
 
     name: str
@@ -153,25 +153,25 @@ class ModuleOf:
     """
 
     name: str
-    parameters: list[Parameter]
+    parameters: list[ModuleParameter]
     inputs: list[str]
-    body: list[Item]
+    body: list[NetItem]
     output: Template
     scoped: bool
 
 
 @dataclass
-class Net:
+class CollapsedNet:
     """The items of the net itself, and those of each module."""
 
-    main: list[Item]
+    main: list[NetItem]
     modules: list[ModuleOf] = field(default_factory=list)
 
     def outputs(self) -> list[Template | None]:
         """The blob that each row gives back, as :meth:`rows` has them; None for the net's own."""
         return [None, *(module.output for module in self.modules)]
 
-    def rows(self) -> list[list[Item]]:
+    def rows(self) -> list[list[NetItem]]:
         """The sequences of items, the net's own first."""
         return [self.main, *(module.body for module in self.modules)]
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from netc.language.collapse.model import (
     Fields,
     Form,
-    Item,
     LayerForm,
     Leaf,
+    NetItem,
     Node,
     Template,
     TextForm,
@@ -44,34 +44,34 @@ class Wiring(NamedTuple):
     over: bool
 
 
-class Place(NamedTuple):
+class RowPosition(NamedTuple):
     """A block's first item: the row and the index in it."""
 
     row: int
     start: int
 
 
-class Found(NamedTuple):
+class Repetition(NamedTuple):
     """A block and everywhere it occurs."""
 
     length: int
     wiring: Wiring
-    places: tuple[Place, ...]
+    places: tuple[RowPosition, ...]
     cost: float
 
 
-class _Row(NamedTuple):
+class _IndexedRow(NamedTuple):
     """A row with what is asked of it again and again."""
 
-    items: Sequence[Item]
+    items: Sequence[NetItem]
     forms: list[int]  # numbers of the items' forms; -1 for what is never part of a block
     costs: list[float]
     last_read: dict[Template, int]
 
 
 def best_block(
-    rows: Sequence[Sequence[Item]], outputs: Sequence[Template | None] = (None,)
-) -> Found | None:
+    rows: Sequence[Sequence[NetItem]], outputs: Sequence[Template | None] = (None,)
+) -> Repetition | None:
     """The block that saves most when it becomes a module; None if none saves anything.
 
     Args:
@@ -80,7 +80,7 @@ def best_block(
     """
     numbers: dict[Form, int] = {}
     seen = [_row(items, out, numbers) for items, out in zip(rows, outputs, strict=True)]
-    hoped: list[tuple[float, Found]] = []
+    hoped: list[tuple[float, Repetition]] = []
     for length in range(2, MAX_BLOCK + 1):
         groups = _repeated(seen, length)
         if not groups:
@@ -90,7 +90,7 @@ def best_block(
     return _best(sorted(hoped, key=lambda pair: -pair[0]), seen)
 
 
-def _best(hoped: Sequence[tuple[float, Found]], rows: list[_Row]) -> Found | None:
+def _best(hoped: Sequence[tuple[float, Repetition]], rows: list[_IndexedRow]) -> Repetition | None:
     """The best of blocks, those first that would be if nothing varied in them."""
     best, most = None, 0.0
     for hope, found in hoped:
@@ -102,7 +102,9 @@ def _best(hoped: Sequence[tuple[float, Found]], rows: list[_Row]) -> Found | Non
     return best
 
 
-def _row(items: Sequence[Item], output: Template | None, numbers: dict[Form, int]) -> _Row:
+def _row(
+    items: Sequence[NetItem], output: Template | None, numbers: dict[Form, int]
+) -> _IndexedRow:
     forms = [
         -1 if isinstance(item.form, TextForm) else numbers.setdefault(item.form, len(numbers))
         for item in items
@@ -113,17 +115,17 @@ def _row(items: Sequence[Item], output: Template | None, numbers: dict[Form, int
             last_read[blob] = index
     if output is not None:
         last_read[output] = len(items)
-    return _Row(items, forms, [_cost(item) for item in items], last_read)
+    return _IndexedRow(items, forms, [_cost(item) for item in items], last_read)
 
 
-def _repeated(rows: list[_Row], length: int) -> list[list[Place]]:
+def _repeated(rows: list[_IndexedRow], length: int) -> list[list[RowPosition]]:
     """Places of equal rows of forms, by the rows of forms that occur more than once."""
-    groups: dict[tuple[int, ...], list[Place]] = defaultdict(list)
+    groups: dict[tuple[int, ...], list[RowPosition]] = defaultdict(list)
     for number, row in enumerate(rows):
         for start in range(len(row.forms) - length + 1):
             window = tuple(row.forms[start : start + length])
             if -1 not in window:
-                groups[window].append(Place(number, start))
+                groups[window].append(RowPosition(number, start))
     return [
         places
         for window, places in groups.items()
@@ -140,24 +142,24 @@ def _is_repetition(window: tuple[int, ...]) -> bool:
     )
 
 
-def _alike(rows: list[_Row], places: list[Place], length: int) -> Iterator[Found]:
+def _alike(rows: list[_IndexedRow], places: list[RowPosition], length: int) -> Iterator[Repetition]:
     """Blocks of one row of forms whose items are also connected alike, none over another."""
-    by_wiring: dict[Wiring, list[Place]] = defaultdict(list)
+    by_wiring: dict[Wiring, list[RowPosition]] = defaultdict(list)
     for place in places:
         wiring = wiring_of(rows[place.row].items, place.start, length, rows[place.row].last_read)
         if wiring:
             by_wiring[wiring].append(place)
     for wiring, found in by_wiring.items():
-        apart = _apart(found, length)
+        apart = _non_overlapping(found, length)
         if len(apart) > 1:
             row, start = rows[apart[0].row], apart[0].start
             cost = sum(row.costs[start : start + length])
-            yield Found(length, wiring, tuple(apart), cost)
+            yield Repetition(length, wiring, tuple(apart), cost)
 
 
-def _apart(places: list[Place], length: int) -> list[Place]:
+def _non_overlapping(places: list[RowPosition], length: int) -> list[RowPosition]:
     """The places, without those that begin within the one before."""
-    kept: list[Place] = []
+    kept: list[RowPosition] = []
     for place in places:
         if not kept or kept[-1].row != place.row or kept[-1].start + length <= place.start:
             kept.append(place)
@@ -165,7 +167,7 @@ def _apart(places: list[Place], length: int) -> list[Place]:
 
 
 def wiring_of(
-    items: Sequence[Item], start: int, length: int, last_read: dict[Template, int]
+    items: Sequence[NetItem], start: int, length: int, last_read: dict[Template, int]
 ) -> Wiring | None:
     """How a block is connected; None if it makes no blob, or several that others read."""
     made: dict[Template, tuple[int, int]] = {}
@@ -188,7 +190,7 @@ def wiring_of(
     return Wiring(tuple(reads), len(inputs), output, over)
 
 
-def _saving(found: Found, values: int) -> float:
+def _saving(found: Repetition, values: int) -> float:
     """Lines that are saved, about, where each use gives a number of values.
 
     Many values cost more than as many as they are: nobody can tell them apart.
@@ -199,7 +201,7 @@ def _saving(found: Found, values: int) -> float:
     return uses * (found.cost - use) - found.cost - _HEAD
 
 
-def _cost(item: Item) -> float:
+def _cost(item: NetItem) -> float:
     """How long an item is."""
     nodes = _nodes(item.form.tree) if isinstance(item.form, LayerForm) else len(item.leaves)
     return _USE + _NODE * nodes
@@ -209,7 +211,7 @@ def _nodes(node: Node) -> int:
     return sum(1 + _nodes(inner) for _, inner in node.fields) if isinstance(node, Fields) else 0
 
 
-def _values(found: Found, rows: list[_Row]) -> int:
+def _values(found: Repetition, rows: list[_IndexedRow]) -> int:
     """How many parameters the block would have."""
     varied = Varied(set())
     blocks = [_leaves(rows[place.row].items, place, found.length) for place in found.places]
@@ -218,5 +220,5 @@ def _values(found: Found, rows: list[_Row]) -> int:
     return len(varied.parameters)
 
 
-def _leaves(items: Sequence[Item], place: Place, length: int) -> list[Leaf]:
+def _leaves(items: Sequence[NetItem], place: RowPosition, length: int) -> list[Leaf]:
     return [leaf for item in items[place.start : place.start + length] for leaf in item.leaves]

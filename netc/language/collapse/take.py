@@ -7,20 +7,20 @@ from collections.abc import Iterator
 
 from netc.language.collapse.inputs import input_item
 from netc.language.collapse.model import (
+    BlobSlot,
     Fields,
-    Hole,
-    Item,
     LayerForm,
     Leaf,
-    Link,
+    LeafSlot,
+    NetItem,
     Node,
     Number,
+    SchemaWord,
     TextForm,
-    Word,
     made_by,
     template,
 )
-from netc.language.placement import Placement
+from netc.language.placement import FieldFinder
 from netc.syntax.ast import Block, Document, Field, ListValue, Scalar, Value
 from netc.syntax.printer import print_document, print_value
 
@@ -28,13 +28,13 @@ LAYERS = ("layer", "layers")
 _WIRING = ("name", "type", "bottom", "top")
 
 
-def taken(document: Document, placement: Placement) -> list[Item]:
+def taken(document: Document, placement: FieldFinder) -> list[NetItem]:
     """The net's fields as items, in order."""
     names = Counter(_first(f, "name") for f in document.fields if f.name in LAYERS)
     return [_item(field, placement, names, document) for field in document.fields]
 
 
-def _item(field: Field, placement: Placement, names: Counter[str], document: Document) -> Item:
+def _item(field: Field, placement: FieldFinder, names: Counter[str], document: Document) -> NetItem:
     if field.name not in LAYERS or not isinstance(field.value, Block):
         return _text_item(field, document)
     fields = tuple(single_fields(field.value))
@@ -47,10 +47,10 @@ def _item(field: Field, placement: Placement, names: Counter[str], document: Doc
     return _block_item(field.name, fields, field, document)
 
 
-def _text_item(field: Field, document: Document) -> Item:
+def _text_item(field: Field, document: Document) -> NetItem:
     text = print_document(Document(document.source, (field,)), comments=False)
     makes = (template([_string(field.value)]),) if field.name == "input" else ()
-    return Item(TextForm(text.rstrip("\n")), (), (), makes)
+    return NetItem(TextForm(text.rstrip("\n")), (), (), makes)
 
 
 def single_fields(block: Block) -> Iterator[Field]:
@@ -72,7 +72,7 @@ def _first(field: Field, name: str) -> str:
     return next((_string(f.value) for f in fields if f.name == name), "")
 
 
-def _is_usable(fields: tuple[Field, ...], placement: Placement) -> bool:
+def _is_usable(fields: tuple[Field, ...], placement: FieldFinder) -> bool:
     """Whether a layer can be written as a use: with a name and a type, and known fields."""
     counts = Counter(f.name for f in fields)
     wired = [f for f in fields if f.name in _WIRING]
@@ -84,7 +84,7 @@ def _is_usable(fields: tuple[Field, ...], placement: Placement) -> bool:
     return all(f.name in placement.layer.fields for f in fields if f.name not in _WIRING)
 
 
-def _use_item(fields: tuple[Field, ...]) -> Item:
+def _use_item(fields: tuple[Field, ...]) -> NetItem:
     """A layer as a use of its type."""
     texts = {key: [_string(f.value) for f in fields if f.name == key] for key in ("bottom", "top")}
     (name,) = (_string(f.value) for f in fields if f.name == "name")
@@ -99,10 +99,10 @@ def _use_item(fields: tuple[Field, ...]) -> Item:
     tree = _tree((f for f in fields if f.name not in _WIRING), leaves)
     form = LayerForm(type, tuple(tops), len(texts["bottom"]), tree)
     reads = tuple(template([b]) for b in texts["bottom"])
-    return Item(form, tuple(leaves), reads, made_by(form, leaves, reads))
+    return NetItem(form, tuple(leaves), reads, made_by(form, leaves, reads))
 
 
-def _block_item(name: str, fields: tuple[Field, ...], field: Field, document: Document) -> Item:
+def _block_item(name: str, fields: tuple[Field, ...], field: Field, document: Document) -> NetItem:
     """A layer as a plain block, its bottoms and tops in their places."""
     own = _first(field, "name")
     wired = [f for f in fields if f.name in ("bottom", "top")]
@@ -120,16 +120,16 @@ def _block_item(name: str, fields: tuple[Field, ...], field: Field, document: Do
     parts: list[tuple[str, Node]] = []
     for each in fields:
         if each.name in ("bottom", "top"):
-            parts.append((each.name, Link(each.name, counts[each.name])))
+            parts.append((each.name, BlobSlot(each.name, counts[each.name])))
             counts[each.name] += 1
         elif each.name == "name" and counts["name"] == 0:
-            parts.append(("name", Link("name", 0)))
+            parts.append(("name", BlobSlot("name", 0)))
             counts["name"] += 1
         else:
             parts.append((each.name, _node(each.value, leaves)))
     form = LayerForm("", tuple(tops), len(bottoms), Fields(tuple(parts)), name)
     reads = tuple(template([b]) for b in bottoms)
-    return Item(form, tuple(leaves), reads, made_by(form, leaves, reads))
+    return NetItem(form, tuple(leaves), reads, made_by(form, leaves, reads))
 
 
 def _tree(fields: Iterator[Field], leaves: list[Leaf]) -> Fields:
@@ -143,9 +143,9 @@ def _node(value: Value, leaves: list[Leaf]) -> Node:
     assert isinstance(value, Scalar)  # lists were taken apart
     if value.kind == "string":
         leaves.append(template([_string(value)]))
-        return Hole(True)
+        return LeafSlot(True)
     text = print_value(value)
     if value.kind == "identifier" or text.lstrip("-")[:1] not in "0123456789.":
-        return Word(text)
+        return SchemaWord(text)
     leaves.append(Number(text, value.kind == "integer"))
-    return Hole(False)
+    return LeafSlot(False)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from netc.language.collapse.model import (
+    BlobSlot,
     CallForm,
+    CollapsedNet,
     Fields,
-    Hole,
-    Item,
     LayerForm,
     Leaf,
-    Link,
-    Net,
+    LeafSlot,
+    NetItem,
     Node,
     Number,
     Ref,
+    SchemaWord,
     Template,
-    Word,
 )
-from netc.language.placement import Placement
+from netc.language.placement import FieldFinder
 from netc.language.shorts import OF_LAYER, SHORTS, Short
 from netc.syntax.literals import encode
 from netc.syntax.quote import quote
@@ -75,7 +75,7 @@ def entries(tree: Fields, leaves: Iterator[Leaf]) -> list[Entry]:
 
 
 def _taken(node: Node, leaves: Iterator[Leaf]) -> Iterator[Leaf]:
-    if isinstance(node, Hole):
+    if isinstance(node, LeafSlot):
         yield next(leaves)
     elif isinstance(node, Fields):
         for _, inner in node.fields:
@@ -85,18 +85,18 @@ def _taken(node: Node, leaves: Iterator[Leaf]) -> Iterator[Leaf]:
 def block_text(entry: Entry, links: Sequence[Sequence[Template]] = ()) -> str:
     """A field as prototxt has it, on one line."""
     name, node, leaves = entry
-    if isinstance(node, Hole):
+    if isinstance(node, LeafSlot):
         return field_text(name, leaves[0])
-    if isinstance(node, Word):
+    if isinstance(node, SchemaWord):
         return f"{name}: {node.text}"
-    if isinstance(node, Link):
+    if isinstance(node, BlobSlot):
         which = ("bottom", "top", "name").index(node.kind)
         return field_text(name, links[which][node.number])
     inner = [block_text(each, links) for each in entries(node, iter(leaves))]
     return f"{name} {{ {' '.join(inner)} }}" if inner else f"{name} {{}}"
 
 
-def plain_layer_text(item: Item) -> str:
+def plain_layer_text(item: NetItem) -> str:
     """A layer as a plain block, on one line."""
     assert isinstance(item.form, LayerForm)
     name = item.leaves[0]
@@ -108,7 +108,7 @@ def plain_layer_text(item: Item) -> str:
     return f"{item.form.block} {{ {parts} }}"
 
 
-class Steps:
+class StepTexts:
     """Makes the text of items as steps.
 
     Args:
@@ -116,11 +116,11 @@ class Steps:
         placement: of fields.
     """
 
-    def __init__(self, net: Net, placement: Placement) -> None:
+    def __init__(self, net: CollapsedNet, placement: FieldFinder) -> None:
         self.net = net
         self.placement = placement
 
-    def call(self, item: Item) -> str:
+    def call(self, item: NetItem) -> str:
         """The text of a use of a module."""
         assert isinstance(item.form, CallForm)
         leaves = list(item.leaves)
@@ -129,7 +129,7 @@ class Steps:
         name = self.net.modules[item.form.module].name
         return f"{name}({given}){label}" if given or not item.reads else f"{name}{label}"
 
-    def layer(self, item: Item, in_place: bool | None) -> str:
+    def layer(self, item: NetItem, in_place: bool | None) -> str:
         """The text of a use of a layer type; ``in_place`` is written unless it is None."""
         form = item.form
         assert isinstance(form, LayerForm)
@@ -148,9 +148,9 @@ class Steps:
 
     def _given(
         self, form: LayerForm, leaves: Iterator[Leaf]
-    ) -> tuple[dict[str, str | Word], list[str]]:
+    ) -> tuple[dict[str, str | SchemaWord], list[str]]:
         """Fields given by name, and those given as blocks."""
-        given: dict[str, str | Word] = {}
+        given: dict[str, str | SchemaWord] = {}
         blocks: list[str] = []
         for entry in entries(form.tree, leaves):
             name, node, inside = entry
@@ -165,13 +165,15 @@ class Steps:
                 self._add([entry], given, blocks)
         return given, blocks
 
-    def _add(self, inner: Sequence[Entry], given: dict[str, str | Word], blocks: list[str]) -> None:
+    def _add(
+        self, inner: Sequence[Entry], given: dict[str, str | SchemaWord], blocks: list[str]
+    ) -> None:
         lists: dict[str, list[str]] = {}
         for entry in inner:
             name, node, leaves = entry
             if isinstance(node, Fields):
                 blocks.append(block_text(entry))
-            elif isinstance(node, Word):
+            elif isinstance(node, SchemaWord):
                 given[name] = node
             else:
                 lists.setdefault(name, []).append(leaf_text(leaves[0]))
@@ -180,7 +182,7 @@ class Steps:
             given[name] = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
     def _inline(
-        self, type: str, message: str, inner: Sequence[Entry], given: dict[str, str | Word]
+        self, type: str, message: str, inner: Sequence[Entry], given: dict[str, str | SchemaWord]
     ) -> bool:
         """Whether a message's fields may be given without its block."""
         if not inner:
@@ -190,19 +192,19 @@ class Steps:
             placed = self.placement.find(type, name)
             if placed is None or placed.message != message or name in OF_LAYER | _SPECIAL:
                 return False
-            if isinstance(node, Word):
+            if isinstance(node, SchemaWord):
                 plain = placed.field.kind == "enum" or node.text in ("true", "false")
                 if not plain or name in words:
                     return False
                 words.add(name)
         return not any(name in given for name, _, _ in inner)
 
-    def _short(self, type: str, given: dict[str, str | Word]) -> Short:
+    def _short(self, type: str, given: dict[str, str | SchemaWord]) -> Short:
         """The short form that says most of what is given and nothing else."""
         fitting = [s for s in SHORTS.values() if s.type == type and _says(s, given)]
         return max(fitting, key=lambda s: len(s.preset), default=Short(type))
 
-    def _values(self, short: Short, given: dict[str, str | Word]) -> list[str]:
+    def _values(self, short: Short, given: dict[str, str | SchemaWord]) -> list[str]:
         """The arguments of a use: values in order, then those with names."""
         left = {k: v for k, v in given.items() if k not in dict(short.preset)}
         if short.square and left.get("stride") == left.get("kernel_size") != None:  # noqa: E711
@@ -214,14 +216,14 @@ class Steps:
             else:
                 break
         for name, value in left.items():
-            found.append(f"{name}: {value.text if isinstance(value, Word) else value}")
+            found.append(f"{name}: {value.text if isinstance(value, SchemaWord) else value}")
         return found
 
 
-def _says(short: Short, given: dict[str, str | Word]) -> bool:
+def _says(short: Short, given: dict[str, str | SchemaWord]) -> bool:
     """Whether a short form adds no field that is not given."""
     for name, value in short.preset:
-        word = value if not isinstance(value, bool) else Word(str(value).lower())
-        if given.get(name) != Word(word.text):
+        word = value if not isinstance(value, bool) else SchemaWord(str(value).lower())
+        if given.get(name) != SchemaWord(word.text):
             return False
     return not short.square or "kernel_size" not in given or bool(_STRIDES & given.keys())

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from netc.language.collapse.model import (
     Atom,
     Leaf,
+    ModuleParameter,
     Number,
-    Parameter,
     Ref,
     Template,
     atoms,
@@ -27,7 +27,7 @@ class Varied:
 
     def __init__(self, taken: set[str]) -> None:
         self.taken = set(taken)
-        self.parameters: list[Parameter] = []
+        self.parameters: list[ModuleParameter] = []
         self.columns: list[Column] = []
 
     def add(self, column: Column, hint: str) -> Leaf:
@@ -58,7 +58,7 @@ class Varied:
             if factor:
                 return Ref(f"{factor} * {parameter.name}")
         name = self._name(hint)
-        self.parameters.append(Parameter(name, _type(column)))
+        self.parameters.append(ModuleParameter(name, _type(column)))
         self.columns.append(column)
         return Ref(name)
 

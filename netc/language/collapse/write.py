@@ -7,26 +7,26 @@ from collections.abc import Sequence
 from netc.language.collapse.loops import VALUE, Loop, loop_at
 from netc.language.collapse.model import (
     CallForm,
-    Item,
+    CollapsedNet,
     LayerForm,
     ModuleOf,
-    Net,
+    NetItem,
     Ref,
     Template,
     TextForm,
     constant,
 )
-from netc.language.collapse.uses import COUNT, Steps, leaf_text, plain_layer_text, quoted
-from netc.language.placement import Placement
+from netc.language.collapse.uses import COUNT, StepTexts, leaf_text, plain_layer_text, quoted
+from netc.language.placement import FieldFinder
 from netc.language.shorts import IN_PLACE
 
 WIDTH = 98
 _OUTPUT = "y"
 
 
-def written(net: Net, placement: Placement, loops: bool) -> str:
+def written(net: CollapsedNet, placement: FieldFinder, loops: bool) -> str:
     """The text of a net; with ``loops``, consecutive items that count become loops."""
-    steps = Steps(net, placement)
+    steps = StepTexts(net, placement)
     head = next((i for i, item in enumerate(net.main) if not _is_text(item)), len(net.main))
     lines = _row(net.main[:head], steps, loops, set())
     for module in reversed(net.modules):
@@ -37,11 +37,11 @@ def written(net: Net, placement: Placement, loops: bool) -> str:
     return "\n".join(lines).strip("\n") + "\n"
 
 
-def _is_text(item: Item) -> bool:
+def _is_text(item: NetItem) -> bool:
     return isinstance(item.form, TextForm)
 
 
-def _module(module: ModuleOf, steps: Steps, loops: bool) -> list[str]:
+def _module(module: ModuleOf, steps: StepTexts, loops: bool) -> list[str]:
     declared = ", ".join(f"{p.name}: {p.type}" if p.type else p.name for p in module.parameters)
     inputs = ", ".join(module.inputs)
     inputs = f" {inputs}" if inputs else ""
@@ -66,8 +66,8 @@ def _filled(first: str, parts: Sequence[str], between: str, indent: str) -> list
 
 
 def _row(
-    items: Sequence[Item],
-    steps: Steps,
+    items: Sequence[NetItem],
+    steps: StepTexts,
     loops: bool,
     names: set[str],
     prev: tuple[Template, ...] = (),
@@ -96,7 +96,7 @@ class _RowWriter:
     """
 
     def __init__(
-        self, steps: Steps, names: set[str], prev: tuple[Template, ...], output: Template | None
+        self, steps: StepTexts, names: set[str], prev: tuple[Template, ...], output: Template | None
     ) -> None:
         self.steps = steps
         self.names = names
@@ -108,7 +108,7 @@ class _RowWriter:
         self.head: str | None = None  # None: no chain is open
         self.chain: list[str] = []
 
-    def add(self, item: Item) -> None:
+    def add(self, item: NetItem) -> None:
         """Write an item."""
         if isinstance(item.form, TextForm):
             self._flush()
@@ -120,7 +120,7 @@ class _RowWriter:
             self._step(item)
         self.prev = item.makes or self.prev
 
-    def _step(self, item: Item) -> None:
+    def _step(self, item: NetItem) -> None:
         goes_on = len(item.reads) == 1 and item.reads == self.prev
         if self.head is None or not goes_on:
             self._flush()
@@ -136,7 +136,7 @@ class _RowWriter:
             assert isinstance(item.form, LayerForm)
             self.fresh = self.fresh or (item.form.tops != (0,) and bool(item.makes))
 
-    def _in_place(self, item: Item, first: bool) -> bool | None:
+    def _in_place(self, item: NetItem, first: bool) -> bool | None:
         """What must be said of a layer in place; None where the chain says it by itself."""
         assert isinstance(item.form, LayerForm)
         wanted = item.form.tops == (0,) and item.form.bottoms == 1
@@ -164,7 +164,7 @@ class _RowWriter:
         word = text is not None and text.isidentifier() and text.isascii()
         return text if word and text and text not in self.names | _WORDS else quoted(blob)
 
-    def can_loop(self, item: Item) -> bool:
+    def can_loop(self, item: NetItem) -> bool:
         """Whether a loop may begin at an item: it goes on from the blob that came last."""
         return item.reads == self.prev and len(item.reads) == 1
 

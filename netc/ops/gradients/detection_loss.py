@@ -21,8 +21,8 @@ from netc.ops.labels import divisor
 from netc.ops.matching import NO_MATCH
 from netc.ops.multibox import (
     MULTIBOX_LOSS,
-    Found,
     Image,
+    MatchedPriors,
     all_targets,
     find_matches,
     images_of,
@@ -129,7 +129,9 @@ def _multibox_inexact(graph: Graph, node: Node) -> str | None:
     return "SSD leaves the variances out of the gradient of targets that have them"
 
 
-def _place_slopes(params: MultiBoxParams, images: list[Image], found: list[Found]) -> AnyArray:
+def _place_slopes(
+    params: MultiBoxParams, images: list[Image], found: list[MatchedPriors]
+) -> AnyArray:
     slopes = np.zeros((len(images), *images[0].locations.shape), images[0].locations.dtype)
     for own, image, one in zip(slopes, images, found, strict=True):
         for label, match in one.matched.items():
@@ -142,7 +144,9 @@ def _place_slopes(params: MultiBoxParams, images: list[Image], found: list[Found
     return slopes
 
 
-def _class_slopes(params: MultiBoxParams, images: list[Image], found: list[Found]) -> AnyArray:
+def _class_slopes(
+    params: MultiBoxParams, images: list[Image], found: list[MatchedPriors]
+) -> AnyArray:
     scores = np.stack([image.scores for image in images])
     if params.mining == "NONE":
         flat = scores.reshape(-1, params.classes)

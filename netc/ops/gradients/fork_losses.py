@@ -31,20 +31,20 @@ def _reads_all(params: GridLossParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=tuple(range(bottoms)))
 
 
-def _apart(params: CenterLossParams, saved: Saved) -> tuple[AnyArray, AnyArray]:
+def _differences(params: CenterLossParams, saved: Saved) -> tuple[AnyArray, AnyArray]:
     labels, _ = class_labels(saved.inputs[1].reshape(-1), params.num_output)
     return labels, saved.inputs[0].reshape(len(labels), -1) - saved.weights[0][labels]
 
 
 def _center(params: CenterLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
-    labels, apart = _apart(params, saved)
+    labels, apart = _differences(params, saved)
     data = saved.inputs[0]
     return scaled(apart, tops[0], data.dtype.type(max(1, len(labels))), data)
 
 
 def _centre(params: CenterLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """A class's mean distance, one counted besides; the loss's weight has no part in it."""
-    labels, apart = _apart(params, saved)
+    labels, apart = _differences(params, saved)
     centres = saved.weights[0]
     moved = np.zeros_like(centres)
     np.add.at(moved, labels, -apart)

@@ -70,14 +70,14 @@ def _slopes(params: InnerDistanceParams, apart: AnyArray, top: AnyArray) -> AnyA
 
 
 def _distance(params: InnerDistanceParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
-    return _slopes(params, _apart(saved), tops[0]).sum(axis=1).reshape(saved.shapes[0])
+    return _slopes(params, _differences(saved), tops[0]).sum(axis=1).reshape(saved.shapes[0])
 
 
 def _centres(params: InnerDistanceParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
-    return _slopes(params, -_apart(saved), tops[0]).sum(axis=0)
+    return _slopes(params, -_differences(saved), tops[0]).sum(axis=0)
 
 
-def _apart(saved: Saved) -> AnyArray:
+def _differences(saved: Saved) -> AnyArray:
     x, centres = saved.inputs[0], saved.weights[0]
     return x.reshape(x.shape[0], 1, -1) - centres[None]
 

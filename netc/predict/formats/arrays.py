@@ -16,7 +16,7 @@ import numpy as np
 
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ops.array import AnyArray
-from netc.predict.answers import Field
+from netc.predict.answers import OutputColumn
 from netc.predict.formats.base import Columns
 from netc.weights.hdf5 import h5py_module
 
@@ -27,7 +27,7 @@ _COUNT = "_count"
 _DTYPES: dict[str, Any] = {"integer": np.int64, "number": np.float32}
 
 
-def _arrays(fields: Sequence[Field], columns: Columns) -> Iterator[tuple[str, Any]]:
+def _arrays(fields: Sequence[OutputColumn], columns: Columns) -> Iterator[tuple[str, Any]]:
     for field in fields:
         column = columns[field.name]
         if field.shape is not None:
@@ -40,7 +40,7 @@ def _arrays(fields: Sequence[Field], columns: Columns) -> Iterator[tuple[str, An
         yield field.name + _COUNT, counts
 
 
-def _typed(column: Any, field: Field) -> AnyArray:
+def _typed(column: Any, field: OutputColumn) -> AnyArray:
     if field.kind != "text":
         return np.asarray(column, _DTYPES[field.kind])
     listed = np.array([row if isinstance(row, str) else list(row) for row in column])
@@ -54,17 +54,17 @@ class Npz:
 
     suffix = ".npz"
 
-    def check(self, fields: Sequence[Field]) -> None:
+    def check(self, fields: Sequence[OutputColumn]) -> None:
         """Everything can be written."""
 
-    def write(self, path: Path, fields: Sequence[Field], columns: Columns) -> None:
+    def write(self, path: Path, fields: Sequence[OutputColumn], columns: Columns) -> None:
         """See :class:`netc.predict.formats.base.Format`."""
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name, array in _arrays(fields, columns):
                 with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, _plain_text(array))
 
-    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[Field]) -> None:
+    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[OutputColumn]) -> None:
         """Each array of all parts, one part after another."""
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
             for name in _names(fields):
@@ -87,7 +87,7 @@ class Npz:
                 file.write(np.ascontiguousarray(array, dtype).tobytes())
 
 
-def _names(fields: Sequence[Field]) -> Iterator[str]:
+def _names(fields: Sequence[OutputColumn]) -> Iterator[str]:
     for field in fields:
         yield field.name
         if field.shape is None:
@@ -110,7 +110,7 @@ class Hdf5:
 
     suffix = ".h5"
 
-    def check(self, fields: Sequence[Field]) -> None:
+    def check(self, fields: Sequence[OutputColumn]) -> None:
         """h5py is there, and no field's name is a group of another's."""
         h5py_module()
         names = set(_names(fields))
@@ -120,14 +120,14 @@ class Hdf5:
                 message = f"HDF5 cannot hold both `{above.pop()}` and `{name}`"
                 raise NetcError(Diagnostic("unsupported-name", message, help=("write an .npz",)))
 
-    def write(self, path: Path, fields: Sequence[Field], columns: Columns) -> None:
+    def write(self, path: Path, fields: Sequence[OutputColumn], columns: Columns) -> None:
         """See :class:`netc.predict.formats.base.Format`."""
         h5py = h5py_module()
         with h5py.File(path, "w") as file:
             for name, array in _arrays(fields, columns):
                 _dataset(file, name, array.shape, array.dtype, h5py)[...] = _encodable(array)
 
-    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[Field]) -> None:
+    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[OutputColumn]) -> None:
         """Each dataset of all parts, one part after another."""
         h5py = h5py_module()
         with h5py.File(path, "w") as file:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from netc.predict.answers import Field
+from netc.predict.answers import OutputColumn
 
 Columns = Mapping[str, Any]  # by the fields' names, the first axis the row
 
@@ -16,17 +16,17 @@ class Format(Protocol):
 
     suffix: str
 
-    def check(self, fields: Sequence[Field]) -> None:
+    def check(self, fields: Sequence[OutputColumn]) -> None:
         """Complain before any work of what the format cannot hold, or a package that is absent.
 
         Raises:
             NetcError: missing-package.
         """
 
-    def write(self, path: Path, fields: Sequence[Field], columns: Columns) -> None:
+    def write(self, path: Path, fields: Sequence[OutputColumn], columns: Columns) -> None:
         """Write one shard."""
 
-    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[Field]) -> None:
+    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[OutputColumn]) -> None:
         """Write one file of the rows of several, in their order, without holding them all."""
 
 

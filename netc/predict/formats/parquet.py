@@ -15,7 +15,7 @@ import numpy as np
 
 from netc.ir.types import count
 from netc.ops.array import AnyArray
-from netc.predict.answers import Field
+from netc.predict.answers import OutputColumn
 from netc.predict.formats.base import Columns
 from netc.predict.records.parquet import pyarrow_module
 
@@ -25,18 +25,18 @@ class Parquet:
 
     suffix = ".parquet"
 
-    def check(self, fields: Sequence[Field]) -> None:
+    def check(self, fields: Sequence[OutputColumn]) -> None:
         """Pyarrow is there."""
         pyarrow_module()
 
-    def write(self, path: Path, fields: Sequence[Field], columns: Columns) -> None:
+    def write(self, path: Path, fields: Sequence[OutputColumn], columns: Columns) -> None:
         """See :class:`netc.predict.formats.base.Format`."""
         arrow = pyarrow_module()
         schema = arrow.schema([_field(field, arrow) for field in fields])
         made = [_column(f, columns[f.name], schema.field(f.name).type, arrow) for f in fields]
         arrow.parquet.write_table(arrow.Table.from_arrays(made, schema=schema), path)
 
-    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[Field]) -> None:
+    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[OutputColumn]) -> None:
         """The row groups of all."""
         arrow = pyarrow_module()
         schema = arrow.schema([_field(field, arrow) for field in fields])
@@ -45,7 +45,7 @@ class Parquet:
                 writer.write_table(arrow.parquet.read_table(part, schema=schema))
 
 
-def _field(field: Field, arrow: ModuleType) -> object:
+def _field(field: OutputColumn, arrow: ModuleType) -> object:
     types = {"integer": arrow.int64(), "number": arrow.float32(), "text": arrow.string()}
     inner = types[field.kind]
     if field.shape == ():
@@ -57,7 +57,7 @@ def _field(field: Field, arrow: ModuleType) -> object:
     return arrow.field(field.name, arrow.list_(arrow.list_(inner, 4) if boxes else inner))
 
 
-def _column(field: Field, column: AnyArray, type: Any, arrow: ModuleType) -> object:
+def _column(field: OutputColumn, column: AnyArray, type: Any, arrow: ModuleType) -> object:
     if field.kind == "text":
         return arrow.array([_text(value) for value in column], type)
     if field.shape == ():

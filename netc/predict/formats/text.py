@@ -14,7 +14,7 @@ import numpy as np
 
 from netc.ir.types import count
 from netc.ops.array import AnyArray
-from netc.predict.answers import Field
+from netc.predict.answers import OutputColumn
 from netc.predict.formats.base import Columns, rows_of
 from netc.printable import csv_cell
 
@@ -43,17 +43,17 @@ class JsonLines:
 
     suffix = ".jsonl"
 
-    def check(self, fields: Sequence[Field]) -> None:
+    def check(self, fields: Sequence[OutputColumn]) -> None:
         """Everything can be written."""
 
-    def write(self, path: Path, fields: Sequence[Field], columns: Columns) -> None:
+    def write(self, path: Path, fields: Sequence[OutputColumn], columns: Columns) -> None:
         """See :class:`netc.predict.formats.base.Format`."""
         with path.open("w", encoding="utf-8", newline="\n") as file:
             for row in range(rows_of(columns)):
                 line = {field.name: _plain(columns[field.name][row]) for field in fields}
                 file.write(json.dumps(line, ensure_ascii=True) + "\n")
 
-    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[Field]) -> None:
+    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[OutputColumn]) -> None:
         """The lines of all."""
         with path.open("wb") as file:
             for part in parts:
@@ -70,10 +70,10 @@ class Csv:
 
     suffix = ".csv"
 
-    def check(self, fields: Sequence[Field]) -> None:
+    def check(self, fields: Sequence[OutputColumn]) -> None:
         """Everything can be written."""
 
-    def write(self, path: Path, fields: Sequence[Field], columns: Columns) -> None:
+    def write(self, path: Path, fields: Sequence[OutputColumn], columns: Columns) -> None:
         """See :class:`netc.predict.formats.base.Format`."""
         with path.open("w", encoding="utf-8", newline="", errors="surrogateescape") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -82,7 +82,7 @@ class Csv:
                 cells = (c for f in fields for c in _cells(f, columns[f.name][row]))
                 writer.writerow([csv_cell(cell) for cell in cells])
 
-    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[Field]) -> None:
+    def join(self, parts: Sequence[Path], path: Path, fields: Sequence[OutputColumn]) -> None:
         """The rows of all under one header; a header is one line, whatever blobs are called."""
         with path.open("wb") as file:
             for number, part in enumerate(parts):
@@ -92,13 +92,13 @@ class Csv:
                     shutil.copyfileobj(opened, file, 1 << 20)
 
 
-def _heads(field: Field) -> list[str]:
+def _heads(field: OutputColumn) -> list[str]:
     if field.shape is None or field.shape == ():
         return [field.name]
     return [f"{field.name}_{number + 1}" for number in range(count(field.shape))]
 
 
-def _cells(field: Field, value: object) -> Iterator[object]:
+def _cells(field: OutputColumn, value: object) -> Iterator[object]:
     if field.shape is None:
         yield json.dumps(_plain(value))
     elif field.shape == ():

@@ -19,7 +19,7 @@ from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.memory import check_memory
 from netc.ops.array import AnyArray
-from netc.predict.records.base import Place, Record
+from netc.predict.records.base import FileIdentity, InputRecord
 from netc.weights.hdf5 import h5py_module
 from netc.weights.numpy_file import open_archive
 
@@ -32,7 +32,7 @@ SUFFIXES = frozenset({".npz", ".h5", ".hdf5"})
 class ArrayPart(NamedTuple):
     """Rows of a file's arrays."""
 
-    file: Place
+    file: FileIdentity
     inputs: tuple[str, ...]
     first: int
     last: int
@@ -40,14 +40,14 @@ class ArrayPart(NamedTuple):
     def __len__(self) -> int:
         return self.last - self.first
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[InputRecord]:
         """The rows, read together."""
         columns = open_arrays(self.file, self.inputs)
         with strangers_bytes(lambda error: _bad(self.file, reason(error))):
             rows = {b: np.asarray(a[self.first : self.last]) for b, a in columns.items()}
         for row in range(len(self)):
             content = {blob: values[row] for blob, values in rows.items()}
-            yield Record(f"{self.file}[{self.first + row}]", content)
+            yield InputRecord(f"{self.file}[{self.first + row}]", content)
 
 
 class ArrayRecords:
@@ -56,7 +56,7 @@ class ArrayRecords:
     images = False
 
     def __init__(self, path: str, inputs: Sequence[str]) -> None:
-        self._file, self._inputs = Place.of(path), tuple(inputs)
+        self._file, self._inputs = FileIdentity.of(path), tuple(inputs)
         columns = open_arrays(self._file, self._inputs)
         self._rows = int(next(iter(columns.values())).shape[0])
         self._shapes = {blob: (tuple(a.shape), str(a.dtype)) for blob, a in columns.items()}
@@ -74,7 +74,7 @@ class ArrayRecords:
 
 
 @lru_cache(maxsize=8)
-def open_arrays(file: Place, inputs: tuple[str, ...]) -> Mapping[str, AnyArray]:
+def open_arrays(file: FileIdentity, inputs: tuple[str, ...]) -> Mapping[str, AnyArray]:
     """Input blob -> what gives its rows by slices, (rows, ...), opened once a process.
 
     Raises:
@@ -89,7 +89,7 @@ def open_arrays(file: Place, inputs: tuple[str, ...]) -> Mapping[str, AnyArray]:
     return found
 
 
-def _chosen(file: Place, names: Sequence[str], inputs: tuple[str, ...]) -> dict[str, str]:
+def _chosen(file: FileIdentity, names: Sequence[str], inputs: tuple[str, ...]) -> dict[str, str]:
     """Input blob -> the name of its array."""
     inner = [name for name in names if name.startswith("in/")] or list(names)
     keys = {name.removeprefix("in/"): name for name in inner}
@@ -102,7 +102,7 @@ def _chosen(file: Place, names: Sequence[str], inputs: tuple[str, ...]) -> dict[
     return {blob: keys[blob] for blob in inputs}
 
 
-def _of_archive(file: Place, inputs: tuple[str, ...]) -> dict[str, Any]:
+def _of_archive(file: FileIdentity, inputs: tuple[str, ...]) -> dict[str, Any]:
     with open_archive(file.path, "input-format") as archive:
         chosen = _chosen(file, archive.names, inputs)
         return {
@@ -144,7 +144,7 @@ def _mapped(path: str, name: str) -> _Whole | None:
     return _Whole(np.memmap(path, dtype, "r", offset, shape))
 
 
-def _of_hdf5(place: Place, inputs: tuple[str, ...]) -> dict[str, AnyArray]:
+def _of_hdf5(place: FileIdentity, inputs: tuple[str, ...]) -> dict[str, AnyArray]:
     h5py = h5py_module()
     with strangers_bytes(lambda error: _bad(place, reason(error))):
         file = h5py.File(place.path, "r")
@@ -165,5 +165,5 @@ def _local(file: h5py.File, name: str, h5py: ModuleType) -> bool:
     return isinstance(link, h5py.HardLink) and isinstance(file[name], h5py.Dataset)
 
 
-def _bad(file: Place, why: str) -> NetcError:
+def _bad(file: FileIdentity, why: str) -> NetcError:
     return NetcError(Diagnostic("input-format", f"`{file}`: {why}"))

@@ -35,7 +35,7 @@ class Path(NamedTuple):
 Content = Path | Encoded | Pixels | Mapping[str, Array] | NetcError
 
 
-class Record(NamedTuple):
+class InputRecord(NamedTuple):
     """One input, and what it is called in the output."""
 
     name: str
@@ -48,7 +48,7 @@ class Part(Protocol):
     def __len__(self) -> int:
         """How many there are."""
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[InputRecord]:
         """All of them, in order; one that cannot be read has an error for its content."""
 
 
@@ -69,7 +69,7 @@ class Records(Protocol):
         """A text that differs where the records are others, or in another order."""
 
 
-class Place(NamedTuple):
+class FileIdentity(NamedTuple):
     """A file: what it is called, where it lies, and what tells that it is still the same one."""
 
     name: str
@@ -77,7 +77,7 @@ class Place(NamedTuple):
     stamp: tuple[int, int]
 
     @classmethod
-    def of(cls, name: str) -> Place:
+    def of(cls, name: str) -> FileIdentity:
         """The file of a name, which may start from the current folder.
 
         Raises:
@@ -102,7 +102,7 @@ class JoinedPart(NamedTuple):
     def __len__(self) -> int:
         return sum(map(len, self.parts))
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[InputRecord]:
         """All records."""
         for part in self.parts:
             yield from part.read()

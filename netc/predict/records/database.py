@@ -15,7 +15,7 @@ from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.image_files import Encoded
 from netc.ir.types import show
-from netc.predict.records.base import Content, Pixels, Record
+from netc.predict.records.base import Content, InputRecord, Pixels
 from netc.sources.database import Database, open_database
 from netc.sources.inspect import backend_of, plain_layer
 from netc.sources.records import datum_class
@@ -39,15 +39,15 @@ class DatabasePart(NamedTuple):
     def __len__(self) -> int:
         return len(self.keys)
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[InputRecord]:
         """The records."""
         database = _opened(self.path)
         for key in self.keys:
             name = key.decode("utf-8", "backslashreplace")
             try:
-                yield Record(name, self._content(database, key, name))
+                yield InputRecord(name, self._content(database, key, name))
             except NetcError as error:
-                yield Record(name, error)
+                yield InputRecord(name, error)
 
     def _content(self, database: Database, key: bytes, name: str) -> Content:
         what = f"record `{name}` of `{self.path}`"

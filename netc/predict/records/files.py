@@ -12,7 +12,7 @@ from typing import NamedTuple
 from netc.diagnostics import Diagnostic, NetcError
 from netc.image_files import FORMATS
 from netc.memory import check_memory
-from netc.predict.records.base import Path, Record
+from netc.predict.records.base import InputRecord, Path
 from netc.syntax.reader import unreadable
 
 SUFFIXES = frozenset(suffix for named in FORMATS.values() for suffix in named)
@@ -28,11 +28,11 @@ class FilePart(NamedTuple):
     def __len__(self) -> int:
         return len(self.names)
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[InputRecord]:
         """The files; one that is none, such as a pipe, is never opened."""
         for name in self.names:
             path = os.path.join(self.folder, name)
-            yield Record(name, _regular(path, name) or Path(path))
+            yield InputRecord(name, _regular(path, name) or Path(path))
 
 
 def _regular(path: str, name: str) -> NetcError | None:

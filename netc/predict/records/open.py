@@ -18,7 +18,7 @@ from netc.predict.records.tar import TarRecords
 _SHARDS = parquet.SUFFIXES | arrays.SUFFIXES | {".tar"}
 
 
-class Shards:
+class JoinedRecords:
     """Several sources, one after another."""
 
     def __init__(self, shards: Sequence[Records]) -> None:
@@ -117,7 +117,7 @@ def _of_several(paths: Sequence[str], inputs: Sequence[str], column: str | None)
         message = f"`{shards[0]}` is a shard, and `{other}` is none"
         raise NetcError(Diagnostic("input-format", message))
     opened = [_shard(path, inputs, column) for path in shards]
-    return opened[0] if len(opened) == 1 else Shards(opened)
+    return opened[0] if len(opened) == 1 else JoinedRecords(opened)
 
 
 def _shard(path: str, inputs: Sequence[str], column: str | None) -> Records:

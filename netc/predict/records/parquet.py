@@ -22,7 +22,7 @@ from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError, did_you_mean
 from netc.image_files import Encoded
 from netc.memory import check_memory
-from netc.predict.records.base import Content, Path, Place, Record
+from netc.predict.records.base import Content, FileIdentity, InputRecord, Path
 from netc.predict.records.files import FilePart
 
 SUFFIXES = frozenset({".parquet"})
@@ -43,7 +43,7 @@ def pyarrow_module() -> ModuleType:
     return module
 
 
-class Column(NamedTuple):
+class ParquetColumn(NamedTuple):
     """A column that is read: of "image", "path" or "numbers", for an input; and one of names."""
 
     name: str
@@ -54,8 +54,8 @@ class Column(NamedTuple):
 class ParquetPart(NamedTuple):
     """Rows of a file."""
 
-    file: Place
-    columns: tuple[Column, ...]
+    file: FileIdentity
+    columns: tuple[ParquetColumn, ...]
     label: str
     first: int
     last: int
@@ -63,7 +63,7 @@ class ParquetPart(NamedTuple):
     def __len__(self) -> int:
         return self.last - self.first
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[InputRecord]:
         """The rows."""
         names = tuple(dict.fromkeys([*(c.name for c in self.columns), *filter(None, [self.label])]))
         for group, start, stop in _groups_of(self.file, self.first, self.last):
@@ -74,18 +74,18 @@ class ParquetPart(NamedTuple):
                 row = {name: table.column(name)[number - base] for name in names}
                 yield self._record(row, number)
 
-    def _record(self, row: dict[str, Any], number: int) -> Record:
+    def _record(self, row: dict[str, Any], number: int) -> InputRecord:
         what = f"{self.file}[{number}]"
         named = bool(self.label) and row[self.label].is_valid
         name = str(row[self.label].as_py()) if named else what
         if self.columns[0].kind != "numbers":
-            return Record(name, self._image(row[self.columns[0].name].as_py(), what))
+            return InputRecord(name, self._image(row[self.columns[0].name].as_py(), what))
         arrays = {}
         for column in self.columns:
             if not row[column.name].is_valid:
-                return Record(name, _bad(what, f"`{column.name}` is null"))
+                return InputRecord(name, _bad(what, f"`{column.name}` is null"))
             arrays[column.input] = _numbers(row[column.name])
-        return Record(name, arrays)
+        return InputRecord(name, arrays)
 
     def _image(self, value: object, what: str) -> Content:
         if isinstance(value, dict):
@@ -103,7 +103,7 @@ class ParquetRecords:
     """All rows of a file."""
 
     def __init__(self, path: str, inputs: Sequence[str], column: str | None = None) -> None:
-        self._file = Place.of(path)
+        self._file = FileIdentity.of(path)
         self._columns, self._label = _chosen(self._file, tuple(inputs), column)
         self.images = self._columns[0].kind != "numbers"
 
@@ -121,21 +121,21 @@ class ParquetRecords:
 
 
 @lru_cache(maxsize=64)
-def _file(file: Place) -> Any:
+def _file(file: FileIdentity) -> Any:
     pyarrow = pyarrow_module()
     with strangers_bytes(lambda error: _bad(file, reason(error))):
         return pyarrow.parquet.ParquetFile(file.path)
 
 
 @lru_cache(maxsize=4096)
-def _starts(file: Place) -> list[int]:
+def _starts(file: FileIdentity) -> list[int]:
     """The first row of each row group, and the number of all rows."""
     data = _file(file).metadata
     counts = [data.row_group(group).num_rows for group in range(data.num_row_groups)]
     return [0, *np.cumsum(counts, dtype=np.int64).tolist()]
 
 
-def _groups_of(file: Place, first: int, last: int) -> Iterator[tuple[int, int, int]]:
+def _groups_of(file: FileIdentity, first: int, last: int) -> Iterator[tuple[int, int, int]]:
     """The row groups that rows lie in, and which rows of each, counted from the file's first."""
     starts = _starts(file)
     for group, (start, stop) in enumerate(pairwise(starts)):
@@ -145,7 +145,7 @@ def _groups_of(file: Place, first: int, last: int) -> Iterator[tuple[int, int, i
 
 
 @lru_cache(maxsize=2)
-def _group(file: Place, group: int, columns: tuple[str, ...]) -> Any:
+def _group(file: FileIdentity, group: int, columns: tuple[str, ...]) -> Any:
     """A row group's columns; the last ones are kept, since parts are smaller."""
     with strangers_bytes(lambda error: _bad(file, reason(error))):
         size = _file(file).metadata.row_group(group).total_byte_size
@@ -154,8 +154,8 @@ def _group(file: Place, group: int, columns: tuple[str, ...]) -> Any:
 
 
 def _chosen(
-    file: Place, inputs: tuple[str, ...], column: str | None
-) -> tuple[tuple[Column, ...], str]:
+    file: FileIdentity, inputs: tuple[str, ...], column: str | None
+) -> tuple[tuple[ParquetColumn, ...], str]:
     """The columns that are read, and the one that names rows, or nothing."""
     schema = _file(file).schema_arrow
     kinds = {field.name: kind for field in schema if (kind := _kind(field.type))}
@@ -164,14 +164,14 @@ def _chosen(
         if column not in kinds:
             help = did_you_mean(column, kinds) or (f"columns to read are: {', '.join(kinds)}",)
             raise _bad(file, f"it has no column `{column}` of images, paths or numbers", *help)
-        return (Column(column, kinds[column], inputs[0]),), label
-    named = tuple(Column(blob, kinds[blob], blob) for blob in inputs if blob in kinds)
+        return (ParquetColumn(column, kinds[column], inputs[0]),), label
+    named = tuple(ParquetColumn(blob, kinds[blob], blob) for blob in inputs if blob in kinds)
     if len(named) == len(inputs) and (len(inputs) == 1 or {c.kind for c in named} == {"numbers"}):
         return named, label
     for kind in ("image", "path", "numbers"):
         found = [name for name, its in kinds.items() if its == kind]
         if len(found) == 1 and len(inputs) == 1:
-            return (Column(found[0], kind, inputs[0]),), "" if label == found[0] else label
+            return (ParquetColumn(found[0], kind, inputs[0]),), "" if label == found[0] else label
     listed = ", ".join(f"`{name}`" for name in schema.names)
     message = f"it does not say which column is input `{inputs[0]}`: {listed}"
     raise _bad(file, message, "name one with --column")
@@ -202,5 +202,5 @@ def _kind(type: Any) -> str:
     return ""
 
 
-def _bad(file: Place | str, why: str, *help: str) -> NetcError:
+def _bad(file: FileIdentity | str, why: str, *help: str) -> NetcError:
     return NetcError(Diagnostic("input-format", f"`{file}`: {why}", help=help))

@@ -12,25 +12,25 @@ from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError
 from netc.image_files import Encoded
 from netc.memory import check_memory
-from netc.predict.records.base import Content, Place, Record
+from netc.predict.records.base import Content, FileIdentity, InputRecord
 from netc.predict.records.files import SUFFIXES
 
 
 class TarPart(NamedTuple):
     """Some images of an archive: name, offset and size of each."""
 
-    file: Place
+    file: FileIdentity
     members: tuple[tuple[str, int, int], ...]
 
     def __len__(self) -> int:
         return len(self.members)
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[InputRecord]:
         """The images' bytes."""
         with open(self.file.path, "rb") as file:
             for name, offset, size in self.members:
                 file.seek(offset)
-                yield Record(name, self._content(file.read(size), name, size))
+                yield InputRecord(name, self._content(file.read(size), name, size))
 
     def _content(self, content: bytes, name: str, size: int) -> Content:
         if len(content) < size:
@@ -44,7 +44,7 @@ class TarRecords:
     images = True
 
     def __init__(self, path: str) -> None:
-        self._file = file = Place.of(path)
+        self._file = file = FileIdentity.of(path)
         self._members: list[tuple[str, int, int]] = []
         with strangers_bytes(lambda error: _bad(file, reason(error))):
             with tarfile.open(path, "r:") as archive:
@@ -77,5 +77,5 @@ class TarRecords:
         return f"{os.path.basename(self._file.path)} {self._file.stamp[0]} {len(self)}"
 
 
-def _bad(file: Place, why: str) -> NetcError:
+def _bad(file: FileIdentity, why: str) -> NetcError:
     return NetcError(Diagnostic("input-format", f"`{file}`: {why}"))

@@ -56,7 +56,7 @@ class Building:
 
 
 @dataclass(frozen=True)
-class Node:
+class OnnxNode:
     """An ONNX node that is converted to layers."""
 
     building: Building

@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from netc.surgery.onnx_import.model import Node
+from netc.surgery.onnx_import.model import OnnxNode
 
 
-def concat(node: Node) -> None:
+def concat(node: OnnxNode) -> None:
     """Values side by side along an axis."""
     axis = int(node.attribute("axis")) % len(node.shape())
     blobs = [node.bottom(at) for at in range(len(node.inputs))]
     node.add("Concat", blobs, concat_param=None if axis == 1 else {"axis": axis})
 
 
-def split(node: Node) -> None:
+def split(node: OnnxNode) -> None:
     """A value in parts along an axis."""
     axis = int(node.attribute("axis", 0)) % len(node.shape())
     outputs = [str(name) for name in node.proto.output]
@@ -25,13 +25,13 @@ def split(node: Node) -> None:
     _cut(node, outputs, axis, points)
 
 
-def _cut(node: Node, tops: list[str], axis: int, points: list[int]) -> None:
+def _cut(node: OnnxNode, tops: list[str], axis: int, points: list[int]) -> None:
     param: dict[str, Any] = {"slice_point": points or None}
     param["axis"] = None if axis == 1 else axis
     node.add("Slice", [node.bottom()], tops, slice_param=param)
 
 
-def cut_out(node: Node) -> None:
+def cut_out(node: OnnxNode) -> None:
     """Slice: a run of one axis, what is left of it swallowed."""
     shape = node.shape()
     if node.opset >= 10:
@@ -65,7 +65,7 @@ def cut_out(node: Node) -> None:
 # Shapes
 
 
-def reshape(node: Node) -> None:
+def reshape(node: OnnxNode) -> None:
     """Reshape, Squeeze, Unsqueeze and Flatten: what is known of the shape is written."""
     old, new = node.shape(), node.made()
     if node.op == "Flatten" and int(node.attribute("axis", 1)) == 1:
@@ -80,14 +80,14 @@ def reshape(node: Node) -> None:
     node.add("Reshape", [node.bottom()], reshape_param={"shape": {"dim": dims}})
 
 
-def transpose(node: Node) -> None:
+def transpose(node: OnnxNode) -> None:
     """The axes in another order."""
     axes = len(node.shape())
     order = [int(axis) for axis in node.attribute("perm", range(axes)[::-1])]
     node.add("Permute", [node.bottom()], permute_param={"order": order})
 
 
-def pad(node: Node) -> None:
+def pad(node: OnnxNode) -> None:
     """Zeros around an image, kept for the convolution that reads it."""
     mode = node.attribute("mode", "constant")
     pads = node.attribute("pads") if node.opset < 11 else node.constant(1, "padding")
@@ -104,7 +104,7 @@ def pad(node: Node) -> None:
     node.building.pads[node.output] = (*begin[2:], *end[2:])
 
 
-def resize(node: Node) -> None:
+def resize(node: OnnxNode) -> None:
     """Pixels repeated, or interpolated with aligned corners."""
     old, new = node.shape(), node.made()
     mode = node.attribute("mode", "nearest")
@@ -121,7 +121,7 @@ def resize(node: Node) -> None:
     node.add("Interp", [node.bottom()], interp_param={"height": new[2], "width": new[3]})
 
 
-def _enlarge(node: Node, rows: int, columns: int, channels: int) -> None:
+def _enlarge(node: OnnxNode, rows: int, columns: int, channels: int) -> None:
     """Each pixel repeated: a deconvolution of ones, which every Caffe has."""
     param: dict[str, Any] = {"num_output": channels, "group": channels, "bias_term": False}
     for name, (high, wide) in (("kernel", (rows, columns)), ("stride", (rows, columns))):
@@ -130,6 +130,6 @@ def _enlarge(node: Node, rows: int, columns: int, channels: int) -> None:
     node.add("Deconvolution", [node.bottom()], arrays=[ones], convolution_param=param)
 
 
-def same(node: Node) -> None:
+def same(node: OnnxNode) -> None:
     """The input as it is."""
     node.same()

@@ -20,7 +20,7 @@ from netc.schema.convert import to_protobuf
 from netc.schema.load import load_schema
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
-from netc.surgery.onnx_import.model import Building, Node
+from netc.surgery.onnx_import.model import Building, OnnxNode
 from netc.surgery.onnx_import.rules import RULES
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _node(onnx: ModuleType, building: Building, proto: NodeProto, opset: int) ->
         NetcError: not-caffe.
     """
     attributes = {a.name: _attribute(onnx, a) for a in proto.attribute}
-    node = Node(building, proto, attributes, opset)
+    node = OnnxNode(building, proto, attributes, opset)
     try:
         if _folded(onnx, node):
             return
@@ -237,7 +237,7 @@ def _attribute(onnx: ModuleType, attribute: AttributeProto) -> object:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _folded(onnx: ModuleType, node: Node) -> bool:
+def _folded(onnx: ModuleType, node: OnnxNode) -> bool:
     """Work a node out whose inputs are constants, or that asks for a known shape."""
     building, proto = node.building, node.proto
     names = [str(name) for name in proto.input if name]
@@ -253,7 +253,7 @@ def _folded(onnx: ModuleType, node: Node) -> bool:
     return False
 
 
-def _evaluated(onnx: ModuleType, node: Node, feeds: dict[str, AnyArray]) -> list[AnyArray]:
+def _evaluated(onnx: ModuleType, node: OnnxNode, feeds: dict[str, AnyArray]) -> list[AnyArray]:
     if sum(np.asarray(array).size for array in feeds.values()) > _FOLDED:
         node.refuse("it works on constants of more than 16 million elements")
     if node.op in ("If", "Loop", "Scan", "ConstantOfShape", "Expand", "Tile", "Range"):

@@ -10,15 +10,15 @@ import numpy as np
 import netc.surgery.onnx_import.moves as moves
 import netc.surgery.onnx_import.windows as windows
 from netc.ir.types import Shape, count
-from netc.surgery.onnx_import.model import Node
+from netc.surgery.onnx_import.model import OnnxNode
 
-Rule = Callable[[Node], None]
+Rule = Callable[[OnnxNode], None]
 
 
 def plain(kind: str, **fields: Any) -> Rule:
     """The rule of an operator that becomes one layer ``kind`` with one bottom and no arrays."""
 
-    def rule(node: Node) -> None:
+    def rule(node: OnnxNode) -> None:
         node.add(kind, [node.bottom()], **fields)
 
     return rule
@@ -27,7 +27,7 @@ def plain(kind: str, **fields: Any) -> Rule:
 # Products of vectors
 
 
-def _gemm(node: Node) -> None:
+def _gemm(node: OnnxNode) -> None:
     if node.attribute("transA", 0) or len(node.shape()) != 2:
         node.refuse("its first matrix is transposed")
     weight = node.constant(1, "matrix") * np.float32(node.attribute("alpha", 1.0))
@@ -43,7 +43,7 @@ def _gemm(node: Node) -> None:
     node.add("InnerProduct", [node.bottom()], arrays=arrays, inner_product_param=param)
 
 
-def _matmul(node: Node) -> None:
+def _matmul(node: OnnxNode) -> None:
     weight = node.constant(1, "matrix")
     if weight.ndim != 2:
         node.refuse("its second matrix is more than one")
@@ -57,12 +57,12 @@ def _matmul(node: Node) -> None:
 # Functions of one element
 
 
-def _leaky(node: Node) -> None:
+def _leaky(node: OnnxNode) -> None:
     slope = float(node.attribute("alpha", 0.01))
     node.add("ReLU", [node.bottom()], relu_param={"negative_slope": slope})
 
 
-def _prelu(node: Node) -> None:
+def _prelu(node: OnnxNode) -> None:
     slope, channels = node.constant(1, "slope"), node.shape()[1]
     if slope.size not in (1, channels) or (
         slope.ndim > 1 and slope.shape[-1] != 1 and slope.size > 1
@@ -72,11 +72,11 @@ def _prelu(node: Node) -> None:
     node.add("PReLU", [node.bottom()], arrays=[slope.reshape(-1)], prelu_param=param)
 
 
-def _elu(node: Node) -> None:
+def _elu(node: OnnxNode) -> None:
     node.add("ELU", [node.bottom()], elu_param={"alpha": float(node.attribute("alpha", 1.0))})
 
 
-def _clip(node: Node) -> None:
+def _clip(node: OnnxNode) -> None:
     low = node.attribute("min") if node.attribute("min") is not None else node.optional(1)
     high = node.attribute("max") if node.attribute("max") is not None else node.optional(2)
     if low is None or high is None:
@@ -88,14 +88,14 @@ def _clip(node: Node) -> None:
     node.add("Clip", [node.bottom()], clip_param={"min": least, "max": most})
 
 
-def _pow(node: Node) -> None:
+def _pow(node: OnnxNode) -> None:
     power = np.asarray(node.constant(1, "exponent")).reshape(-1)
     if power.size != 1:
         node.refuse("its exponents are several")
     node.add("Power", [node.bottom()], power_param={"power": float(power[0])})
 
 
-def _softmax(node: Node) -> None:
+def _softmax(node: OnnxNode) -> None:
     shape = node.shape()
     axis = int(node.attribute("axis", -1 if node.opset >= 13 else 1)) % len(shape)
     if node.opset < 13 and count(shape[axis + 1 :]) != 1:
@@ -111,7 +111,7 @@ def _softmax(node: Node) -> None:
 # Normalisation
 
 
-def _batch_norm(node: Node) -> None:
+def _batch_norm(node: OnnxNode) -> None:
     if node.attribute("training_mode", 0):
         node.refuse("it normalises by the batch's own statistics")
     names = ("scale", "shift", "mean", "variance")
@@ -122,7 +122,7 @@ def _batch_norm(node: Node) -> None:
     node.add("Scale", [normal], arrays=[scale, shift], scale_param={"bias_term": True})
 
 
-def _lrn(node: Node) -> None:
+def _lrn(node: OnnxNode) -> None:
     param = {
         "local_size": int(node.attribute("size")),
         "alpha": float(node.attribute("alpha", 1e-4)),
@@ -132,7 +132,7 @@ def _lrn(node: Node) -> None:
     node.add("LRN", [node.bottom()], lrn_param=param)
 
 
-def _dropout(node: Node) -> None:
+def _dropout(node: OnnxNode) -> None:
     ratio = node.optional(1) if node.opset >= 12 else node.attribute("ratio", 0.5)
     ratio = 0.5 if ratio is None else float(np.asarray(ratio).reshape(-1)[0])
     node.add("Dropout", [node.bottom()], [node.output], dropout_param={"dropout_ratio": ratio})
@@ -141,7 +141,7 @@ def _dropout(node: Node) -> None:
 # Two values, or a value and a constant
 
 
-def _arithmetic(node: Node) -> None:
+def _arithmetic(node: OnnxNode) -> None:
     """Add, Sub, Mul, Div of two values or of a value and a constant."""
     if node.is_constant(0) or node.is_constant(1):
         _with_constant(node)
@@ -160,7 +160,7 @@ def _arithmetic(node: Node) -> None:
     _broadcast(node, shapes, blobs)
 
 
-def _broadcast(node: Node, shapes: tuple[Shape, Shape], blobs: list[str]) -> None:
+def _broadcast(node: OnnxNode, shapes: tuple[Shape, Shape], blobs: list[str]) -> None:
     """A map times or plus one number for each of its channels, as squeeze-and-excitation has."""
     if node.op == "Mul" and count(shapes[0]) < count(shapes[1]):
         shapes, blobs = shapes[::-1], blobs[::-1]
@@ -174,7 +174,7 @@ def _broadcast(node: Node, shapes: tuple[Shape, Shape], blobs: list[str]) -> Non
         node.add("Scale", [blobs[0], flat], scale_param={"axis": 0})
 
 
-def _with_constant(node: Node) -> None:
+def _with_constant(node: OnnxNode) -> None:
     first = node.is_constant(0)
     number = np.asarray(node.constant(0 if first else 1, "operand"), np.float64)
     value = node.bottom(1 if first else 0)
@@ -204,7 +204,7 @@ def _map(op: str, first: bool, number: Any) -> tuple[Any, Any]:
     return (number if op == "Mul" else 1 / number), zero
 
 
-def _per_channel(node: Node, value: str, shape: Shape, scale: Any, shift: Any) -> None:
+def _per_channel(node: OnnxNode, value: str, shape: Shape, scale: Any, shift: Any) -> None:
     full = (1,) * (len(shape) - scale.ndim) + scale.shape
     wide = [axis for axis, size in enumerate(full) if size != 1]
     if len(wide) != 1 or full[wide[0]] != shape[wide[0]]:
@@ -223,7 +223,7 @@ def _per_channel(node: Node, value: str, shape: Shape, scale: Any, shift: Any) -
 def _several(operation: str) -> Rule:
     """Sum and Max of values of one shape."""
 
-    def rule(node: Node) -> None:
+    def rule(node: OnnxNode) -> None:
         shapes = {node.shape(at) for at in range(len(node.inputs))}
         blobs = [node.bottom(at) for at in range(len(node.inputs))]
         if len(shapes) != 1:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from netc.ir.types import Shape
-from netc.surgery.onnx_import.model import Node
+from netc.surgery.onnx_import.model import OnnxNode
 
 
-def _pads(node: Node, kernel: Shape, strides: Shape, dilations: Shape) -> list[int]:
+def _pads(node: OnnxNode, kernel: Shape, strides: Shape, dilations: Shape) -> list[int]:
     """The padding of each axis, the same on both sides.
 
     Raises:
@@ -33,7 +33,7 @@ def _pads(node: Node, kernel: Shape, strides: Shape, dilations: Shape) -> list[i
     return [int(pad) for pad in pads[:number]]
 
 
-def convolution(node: Node) -> None:
+def convolution(node: OnnxNode) -> None:
     """Conv and ConvTranspose by constant weights."""
     weight = node.constant(1, "weight")
     deconvolution = node.op == "ConvTranspose"
@@ -72,7 +72,7 @@ def _each(values: Any, usual: int | None) -> list[int] | None:
     return numbers
 
 
-def pooling(node: Node) -> None:
+def pooling(node: OnnxNode) -> None:
     """MaxPool and AveragePool, where Caffe's windows are the same."""
     kernel = tuple(node.attribute("kernel_shape", ()))
     if len(kernel) != 2 or len(node.proto.output) > 1:
@@ -113,7 +113,7 @@ def _pooled(size: int, kernel: int, stride: int, pad: int) -> int:
     return number - 1 if pad and (number - 1) * stride >= size + pad else number
 
 
-def reduce_mean(node: Node) -> None:
+def reduce_mean(node: OnnxNode) -> None:
     """The mean of height and width."""
     shape = node.shape()
     axes = node.optional(1) if len(node.inputs) > 1 else node.attribute("axes")

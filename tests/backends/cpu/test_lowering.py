@@ -15,7 +15,7 @@ from netc.backends.cpu.allocate import ExecutionPlan, plan_graph
 from netc.backends.cpu.backend import CpuBackend
 from netc.backends.cpu.emit import table
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps
-from netc.backends.cpu.lowering import Lowered, sweep_of
+from netc.backends.cpu.lowering import LoweredNode, sweep_of
 from netc.backends.cpu.program import PythonStep
 from netc.backends.cpu.steps.elementwise import add, chain_step
 from netc.backends.cpu.steps.moving import copy_step
@@ -67,7 +67,7 @@ def test_a_residual_is_written_over() -> None:
     assert_runs(graph)
 
 
-def record(*sweeps: Any, inputs: tuple[str, ...] = ("v", "w")) -> tuple[Lowered, Graph]:
+def record(*sweeps: Any, inputs: tuple[str, ...] = ("v", "w")) -> tuple[LoweredNode, Graph]:
     text = """
     input: "x" input_shape { dim: 1 dim: 4 dim: 2 dim: 2 }
     layer { name: "v" type: "Power" bottom: "x" top: "v" power_param { power: 3 } }
@@ -75,7 +75,7 @@ def record(*sweeps: Any, inputs: tuple[str, ...] = ("v", "w")) -> tuple[Lowered,
     layer { name: "y" type: "Eltwise" bottom: "v" bottom: "w" top: "y" }
     """
     graph = graph_of(text, ())
-    return Lowered(graph.nodes[-1], tuple(sweeps)), graph
+    return LoweredNode(graph.nodes[-1], tuple(sweeps)), graph
 
 
 ROOTS = {name: name for name in ("x", "v", "w", "y")}

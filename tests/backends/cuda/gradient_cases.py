@@ -10,8 +10,8 @@ import numpy as np
 import netc
 from netc.diagnostics import Source
 from netc.ir.graph import Graph
-from netc.ops.update_rules import Rule
-from netc.train.gradients import Request, joint_of, requested, seed_arrays
+from netc.ops.update_rules import UpdateRule
+from netc.train.gradients import GradientRequest, joint_of, requested, seed_arrays
 from netc.train.joint import Joint
 from netc.train.step import Updating, step_graphs
 from tests.backends.cpu.test_layers import layer, text_of
@@ -103,7 +103,7 @@ class GradientCase(NamedTuple):
     """A net, what is asked of it, and its joint graph."""
 
     graph: Graph
-    request: Request
+    request: GradientRequest
     joint: Joint
     feeds: dict[str, Any]
     seeds: dict[str, Any]
@@ -212,5 +212,5 @@ STEPS = {"lenet": LENET, "resnet": RESNET}
 def step_graph(name: str) -> Graph:
     """A whole iteration of training, with clipping."""
     net = netc.compile(Source(name, STEPS[name]), phase="TRAIN", backend="reference", seed=2)
-    how = Updating(Rule("SGD", 0.9), 0.01, clip_gradients=2.0)
+    how = Updating(UpdateRule("SGD", 0.9), 0.01, clip_gradients=2.0)
     return step_graphs(net.graph, how).first

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from netc.backends.cuda.cupy_device import CupyDevice
-from netc.backends.cuda.device import Call, DeviceError, StreamSlot
+from netc.backends.cuda.device import DeviceError, KernelCall, StreamSlot
 from netc.backends.cuda.source import Kernel
 
 
@@ -207,7 +207,7 @@ def test_memory_that_the_pool_keeps_is_given_back_before_a_lack_is_told() -> Non
         device.allocate(1000)
 
 
-def calls_of(device: CupyDevice, fake: Fake, count: int) -> list[Call]:
+def calls_of(device: CupyDevice, fake: Fake, count: int) -> list[KernelCall]:
     """Calls of kernels that note the stream that they are started on."""
     found = []
     for number in range(count):
@@ -221,7 +221,7 @@ def calls_of(device: CupyDevice, fake: Fake, count: int) -> list[Call]:
             fake.log.append(f"{fake.current[-1].name}: kernel {number}")
 
         device._functions[kernel] = start
-        found.append(Call(kernel, (1, 1, 1), 32, ()))
+        found.append(KernelCall(kernel, (1, 1, 1), 32, ()))
     return found
 
 
@@ -232,7 +232,7 @@ def test_building_tells_how_far_it_is_and_builds_once() -> None:
     for _ in range(2):
         device.build(kernels, lambda *numbers: told.append(numbers))
     assert told == [(0, 2, "copy"), (1, 2, "copy"), (2, 2, "")]
-    device.launch(Call(kernels[1], (3, 1, 1), 64, (np.int32(5),)))
+    device.launch(KernelCall(kernels[1], (3, 1, 1), 64, (np.int32(5),)))
     assert fake.log == [f"{kernels[1].name} (3, 1, 1) (64, 1, 1) 5"]
 
 
@@ -252,7 +252,7 @@ def test_a_kernel_that_cannot_be_compiled_leaves_the_others_ready(
     monkeypatch.setattr(CupyDevice, "_compiled", failing)
     with pytest.raises(DeviceError, match=f"kernel {bad.name}: error: too much shared data$"):
         device.build([bad, good])
-    device.launch(Call(good, (1, 1, 1), 64, (np.int32(1),)))
+    device.launch(KernelCall(good, (1, 1, 1), 64, (np.int32(1),)))
 
 
 def test_branches_are_recorded_on_streams_that_fork_and_join() -> None:

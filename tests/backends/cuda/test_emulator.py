@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from netc.backends.cuda.device import Call
+from netc.backends.cuda.device import KernelCall
 from netc.backends.cuda.source import Code, Kernel
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 
@@ -34,7 +34,7 @@ def product(shift: int) -> float:
     pointers = [np.uint64(a) for a in (x.address, w.address + shift)]
     numbers = [np.int32(n) for n in (4, 4, 4, 1)]
     device.launch(
-        Call(GEMV, (1, 1, 1), 128, (*pointers, *numbers, np.uint64(y.address), *numbers[2:]))
+        KernelCall(GEMV, (1, 1, 1), 128, (*pointers, *numbers, np.uint64(y.address), *numbers[2:]))
     )
     return float(y.bytes.view(np.float32)[0])  # type: ignore[attr-defined]
 

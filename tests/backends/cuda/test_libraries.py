@@ -18,7 +18,7 @@ import pytest
 from netc.backends import reference
 from netc.backends.cuda import backend as backend_module
 from netc.backends.cuda.backend import CudaBackend, CudaExecutable
-from netc.backends.cuda.device import Call, DeviceError
+from netc.backends.cuda.device import DeviceError, KernelCall
 from netc.backends.cuda.libraries import cublas, cudnn
 from netc.backends.cuda.libraries.operation import Library, LibraryKernel, LibraryProduct
 from netc.backends.cuda.products.choice import guessed
@@ -245,7 +245,7 @@ def test_a_device_that_computes_wrongly_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(EmulatedDevice):
-        def launch(self, call: Call) -> None:
+        def launch(self, call: KernelCall) -> None:
             super().launch(call._replace(grid=(1, 1, 1)))  # the first tile alone
 
     monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path))

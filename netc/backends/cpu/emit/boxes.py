@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.lowering import sweep_of
-from netc.backends.cpu.steps.boxes import Detections, Proposals, Rows
+from netc.backends.cpu.steps.boxes import DetectionSteps, Proposals, RowsTarget
 from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View
 from netc.ir.graph import Node
@@ -21,7 +21,7 @@ def emit_detection_output(context: EmitContext, node: Node) -> Sweeps | None:
     if None in apart or not _is_dense(y) or not _is_dense(context.view(priors)):
         return None
     views = [context.view(value) for value in (location, confidence, priors)]
-    sizes = Detections(
+    sizes = DetectionSteps(
         node.params,
         graph.shape(location)[0],
         graph.shape(priors)[2] // 4,
@@ -74,10 +74,10 @@ def _propose(context: EmitContext, node: Node, params: ProposalParams) -> Sweeps
     ]
 
 
-def _rows(context: EmitContext, node: Node, most: int) -> Rows:
+def _rows(context: EmitContext, node: Node, most: int) -> RowsTarget:
     read = any(context.graph.readers[value] for value in node.outputs)
     place = context.view(node.outputs[0]).place
-    return Rows(place, most, read, context.status[node.name])
+    return RowsTarget(place, most, read, context.status[node.name])
 
 
 def _distance(context: EmitContext, value: str) -> int | None:

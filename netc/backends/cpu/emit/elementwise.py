@@ -12,7 +12,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.elementwise import Operation, add, chain_step, multiply
 from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node
-from netc.ops.fused import Bound, bind_stages
+from netc.ops.fused import BoundStage, bind_stages
 from netc.passes.epilogue import chain_of
 
 
@@ -26,7 +26,7 @@ def emit_elementwise(context: EmitContext, node: Node) -> Sweeps | None:
     return chain_sweeps(context, node, context.view(start), stages)
 
 
-def _started(first: Bound) -> Bound:
+def _started(first: BoundStage) -> BoundStage:
     """The first stage with one of its inputs as the chain's value."""
     params = first.stage.params
     position = 1 if getattr(params, "operation", "") == "MAX" else 0
@@ -43,7 +43,7 @@ def emit_axpy(context: EmitContext, node: Node) -> Sweeps | None:
     return [one_sweep(node.name, x, target, [multiply(factor), add(y)])]
 
 
-def chain_sweeps(context: EmitContext, node: Node, x: View, stages: Sequence[Bound]) -> Sweeps:
+def chain_sweeps(context: EmitContext, node: Node, x: View, stages: Sequence[BoundStage]) -> Sweeps:
     """Stages on a value: as few sweeps as possible, and definitions where there are no operations.
 
     Args:
@@ -69,7 +69,7 @@ def chain_sweeps(context: EmitContext, node: Node, x: View, stages: Sequence[Bou
     return sweeps
 
 
-def _stage_by_definition(context: EmitContext, node: Node, bound: Bound) -> Sweeps:
+def _stage_by_definition(context: EmitContext, node: Node, bound: BoundStage) -> Sweeps:
     """A stage on the output where it lies."""
     stage, output = bound.stage, node.outputs[0]
     inputs = [*bound.inputs[: stage.position], output, *bound.inputs[stage.position :]]

@@ -12,7 +12,7 @@ from netc.backends.cpu.steps.epilogue import NONE, Activation, Epilogue
 from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array
 from netc.ops.elementwise import EltwiseParams
-from netc.ops.fused import Bound
+from netc.ops.fused import BoundStage
 from netc.ops.numbers import all_finite
 from netc.ops.rectifiers import ReLU6Params, ReLUParams
 
@@ -21,11 +21,11 @@ class Matched(NamedTuple):
     """An epilogue and the stages that come after it."""
 
     epilogue: Epilogue
-    rest: list[Bound]
+    rest: list[BoundStage]
 
 
 def match_epilogue(
-    context: EmitContext, bias: Weights | None, stages: Sequence[Bound], channels: int
+    context: EmitContext, bias: Weights | None, stages: Sequence[BoundStage], channels: int
 ) -> Matched:
     """The longest beginning of the stages that is ``activation(result + bias + residual)``.
 
@@ -48,7 +48,7 @@ def match_epilogue(
     return Matched(Epilogue(bias, residual, activation), rest)
 
 
-def is_sum(bound: Bound) -> bool:
+def is_sum(bound: BoundStage) -> bool:
     """True if a stage adds one value of the same shape to the chain."""
     params = bound.stage.params
     return (
@@ -59,7 +59,7 @@ def is_sum(bound: Bound) -> bool:
     )
 
 
-def activation_of(context: EmitContext, bound: Bound, channels: int) -> Activation | None:
+def activation_of(context: EmitContext, bound: BoundStage, channels: int) -> Activation | None:
     """The kernel's activation that a stage is, None where it is none of them."""
     rule = _ACTIVATIONS.get(bound.stage.op)
     arrays = [context.array(name) for name in bound.parameters]

@@ -36,7 +36,7 @@ from netc.backends.cpu.steps.normalization import Response, lrn_back_step
 from netc.backends.cpu.steps.outer import (
     OuterTarget,
     Side,
-    Tap,
+    TapShift,
     joined_rows,
     outer_steps,
     side_of,
@@ -132,7 +132,7 @@ def _weights_at(out: View, first: int, channels: int) -> OuterTarget:
 
 
 def _of_depthwise(
-    context: EmitContext, node: Node, geometry: Geometry, taps: Sequence[Tap]
+    context: EmitContext, node: Node, geometry: Geometry, taps: Sequence[TapShift]
 ) -> Sweep:
     """The gradient of a depthwise convolution's weights."""
     x, y = (context.view(value) for value in node.inputs)
@@ -200,7 +200,7 @@ class InnerProductSums:
     def steps(self, name: str, rows: range, out: View, machine: Machine) -> list[Step]:
         """Steps that write some rows of it, in Caffe's order, to a value of so many images."""
         x, number = self.x, self.x.h * self.x.w
-        taps = [Tap(place * x.ld, range(1), range(x.n)) for place in range(number)]
+        taps = [TapShift(place * x.ld, range(1), range(x.n)) for place in range(number)]
         # A map's pixels lie one after the other; their weights, channel after channel.
         target = OuterTarget(out.place, out.ld, 1, number)
         y = _rows_of(self.y.channels(rows.start, rows.stop))

@@ -26,7 +26,7 @@ from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
 from netc.ir.types import Shape, count
 from netc.ops.axes import axis_in
-from netc.ops.fused import Bound, bind_stages
+from netc.ops.fused import BoundStage, bind_stages
 from netc.passes.epilogue import chain_of
 
 
@@ -44,7 +44,7 @@ def emit_inner_product(context: EmitContext, node: Node) -> Sweeps | None:
 
 
 def _product(
-    context: EmitContext, node: Node, first: Bound, weight: Weights, epilogue: Epilogue
+    context: EmitContext, node: Node, first: BoundStage, weight: Weights, epilogue: Epilogue
 ) -> Sweeps | None:
     """The product itself; over a map of several pixels either side is brought to one order."""
     value, output = first.inputs[0], node.outputs[0]
@@ -158,7 +158,7 @@ def as_rows(view: View, shape: Shape, rows: int, columns: int) -> View | None:
 
 
 def _matched(
-    context: EmitContext, bias: Weights | None, stages: Sequence[Bound], shape: Shape
+    context: EmitContext, bias: Weights | None, stages: Sequence[BoundStage], shape: Shape
 ) -> Matched:
     """The part of a chain that the kernel does; it adds no residual and knows one axis only."""
     first = stages[0] if stages else None

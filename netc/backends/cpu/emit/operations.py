@@ -43,12 +43,12 @@ from netc.ops.axes import aligned, axis_in
 from netc.ops.batch_norm import BatchNormParams, stored_statistics
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.fork_batch_norm import BatchwiseBNParams, BNParams
-from netc.ops.fused import Bound
+from netc.ops.fused import BoundStage
 from netc.ops.numbers import all_finite
 from netc.ops.scale_bias import OperandParams
 
 
-class Link(NamedTuple):
+class ChainLayer(NamedTuple):
     """One layer of a chain.
 
     Args:
@@ -67,10 +67,10 @@ class Link(NamedTuple):
 
 
 Operations = list[Operation]
-Rule = Callable[[Link], Operations | None]
+Rule = Callable[[ChainLayer], Operations | None]
 
 
-def operations_of(context: EmitContext, bound: Bound, shape: Shape) -> Operations | None:
+def operations_of(context: EmitContext, bound: BoundStage, shape: Shape) -> Operations | None:
     """A stage as operations on the chain's value; None where no operations do it."""
     stage = bound.stage
     if not all_finite(stage.params):
@@ -79,14 +79,14 @@ def operations_of(context: EmitContext, bound: Bound, shape: Shape) -> Operation
     if rule is not None:
         arrays = [context.array(name) for name in bound.parameters]
         others = [context.view(v) for v in bound.inputs]
-        return rule(Link(stage.params, stage.position, others, arrays, shape))
+        return rule(ChainLayer(stage.params, stage.position, others, arrays, shape))
     if stage.op == "PReLU" and not has_channels(shape):
         return None
     activation = activation_of(context, bound, shape[1] if len(shape) > 1 else 1)
     return None if activation is None else [activate(activation)]
 
 
-def _power(link: Link) -> Operations:
+def _power(link: ChainLayer) -> Operations:
     params: PowerParams = link.params
     exponent, factor, term = (
         float(np.float32(v)) for v in (params.power, params.scale, params.shift)
@@ -112,26 +112,26 @@ def _logarithm_of(base: float) -> float:
     return 1.0 if base == -1 else float(np.log(np.float32(base)))
 
 
-def _exp(link: Link) -> Operations:
+def _exp(link: ChainLayer) -> Operations:
     params: BaseParams = link.params
     base = _logarithm_of(params.base)
     outer = float(np.float32(np.exp(base * params.shift)))
     return [*_affine(base * params.scale), EXPONENTIAL, *_affine(outer)]
 
 
-def _log(link: Link) -> Operations:
+def _log(link: ChainLayer) -> Operations:
     params: BaseParams = link.params
     inner = _affine(params.scale, params.shift)
     return [*inner, LOGARITHM, *_affine(1.0 / _logarithm_of(params.base))]
 
 
-def _relu6(link: Link) -> Operations:
+def _relu6(link: ChainLayer) -> Operations:
     slope = link.params.negative_slope
     relu = Activation("leaky", slope) if slope else Activation("relu")
     return [activate(relu), at_most(link.params.n)]
 
 
-def _eltwise(link: Link) -> Operations | None:
+def _eltwise(link: ChainLayer) -> Operations | None:
     params: EltwiseParams = link.params
     if params.operation == "PROD":
         return [multiply(x) for x in link.others]
@@ -143,7 +143,7 @@ def _eltwise(link: Link) -> Operations | None:
     return [*_affine(own), *sums]
 
 
-def _maximum(link: Link) -> Operations | None:
+def _maximum(link: ChainLayer) -> Operations | None:
     """Caffe compares bottoms 0 and 1, then later ones with the best: of nan, the order tells."""
     if link.position > 1:
         return None
@@ -151,7 +151,7 @@ def _maximum(link: Link) -> Operations | None:
     return [first(link.others[0]), *(maximum(x) for x in link.others[1:])]
 
 
-def _batch_norm(link: Link) -> Operations | None:
+def _batch_norm(link: ChainLayer) -> Operations | None:
     params: BatchNormParams = link.params
     if not params.use_global_stats or not has_channels(link.shape):
         return None
@@ -175,7 +175,7 @@ def batch_norm_factor(eps: float, *arrays: Array) -> Array:
     return _single(factor * own[0] if own else factor)
 
 
-def _bn(link: Link) -> Operations | None:
+def _bn(link: ChainLayer) -> Operations | None:
     params: BNParams = link.params
     if not has_channels(link.shape):
         return None
@@ -203,16 +203,16 @@ def _single(values: object) -> Array:
     return np.asarray(values, np.float32)
 
 
-def _scale(link: Link) -> Operations | None:
+def _scale(link: ChainLayer) -> Operations | None:
     return _operand(link, multiply, scale)
 
 
-def _bias(link: Link) -> Operations | None:
+def _bias(link: ChainLayer) -> Operations | None:
     return _operand(link, add, bias)
 
 
 def _operand(
-    link: Link, by_view: Callable[[View], Operation], by_array: Callable[[Weights], Operation]
+    link: ChainLayer, by_view: Callable[[View], Operation], by_array: Callable[[Weights], Operation]
 ) -> Operations | None:
     """By the second bottom or an own array; then perhaps a Scale's own bias."""
     params: OperandParams = link.params

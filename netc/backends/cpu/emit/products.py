@@ -10,7 +10,7 @@ import numpy as np
 from netc.backends.cpu.emit.elementwise import chain_sweeps
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.emit.epilogues import Matched, match_epilogue
-from netc.backends.cpu.emit.tiled import Convolution, Pair, Pooled, banded_steps
+from netc.backends.cpu.emit.tiled import Convolution, ConvolutionPair, Pooled, banded_steps
 from netc.backends.cpu.lowering import Sweep, sweep_of
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.choice import convolution_steps
@@ -27,7 +27,7 @@ from netc.ir.types import Shape
 from netc.ops.catalog import has_role
 from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.fused import NAME as FUSED
-from netc.ops.fused import Bound, bind_stages
+from netc.ops.fused import BoundStage, bind_stages
 from netc.ops.role import Role
 from netc.ops.siblings import branch_parameters
 from netc.passes.epilogue import chain_of
@@ -93,7 +93,9 @@ def image_edge(
     return [sweep_of(lambda: [step], [x], [image], scratch=image.span)], image
 
 
-def _emit_tiled(context: EmitContext, node: Node, chain: Sequence[Bound], at: int) -> Sweeps | None:
+def _emit_tiled(
+    context: EmitContext, node: Node, chain: Sequence[BoundStage], at: int
+) -> Sweeps | None:
     """A convolution and the window that reads it, at ``at`` of the chain."""
     x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
     kept = value_between(context.graph, node)
@@ -109,15 +111,15 @@ def _emit_tiled(context: EmitContext, node: Node, chain: Sequence[Bound], at: in
     if edge:
         first = first._replace(geometry=replace(first.geometry, pad=(0, 0)))
     if has_role(bound.stage.op, Role.POOLING):
-        pair = Pair(first, Pooled(y, bound.stage.params), shape, window)
+        pair = ConvolutionPair(first, Pooled(y, bound.stage.params), shape, window)
         return [*edge, _banded(context, node, pair)]
     whole = replace(middle, n=shape[0], h=shape[2])
     then, rest = _convolution(context, whole, y, bound, chain[at + 1 :])
-    banded = _banded(context, node, Pair(first, then, shape, window))
+    banded = _banded(context, node, ConvolutionPair(first, then, shape, window))
     return [*edge, banded, *chain_sweeps(context, node, y, rest)]
 
 
-def _banded(context: EmitContext, node: Node, pair: Pair) -> Sweep:
+def _banded(context: EmitContext, node: Node, pair: ConvolutionPair) -> Sweep:
     """A convolution and the window that reads it; each band writes its own rows."""
     first, then = pair.first, pair.then
     residual = then.epilogue.residual if isinstance(then, Convolution) else None
@@ -132,8 +134,8 @@ def _banded(context: EmitContext, node: Node, pair: Pair) -> Sweep:
 
 
 def _convolution(
-    context: EmitContext, x: View, y: View, bound: Bound, stages: Sequence[Bound]
-) -> tuple[Convolution, Sequence[Bound]]:
+    context: EmitContext, x: View, y: View, bound: BoundStage, stages: Sequence[BoundStage]
+) -> tuple[Convolution, Sequence[BoundStage]]:
     """A convolution with what its epilogue does of the stages after it, and the rest of them."""
     params = bound.stage.params
     weight, bias = weights_of(context, bound)
@@ -213,11 +215,11 @@ def turned_weights(weights: Weights, groups: int) -> Weights:
     return around
 
 
-def _over_pixels(first: Bound, shape: Shape) -> bool:
+def _over_pixels(first: BoundStage, shape: Shape) -> bool:
     return len(shape) == 4 and first.stage.params.axis in (1, -3) and len(first.inputs) == 1
 
 
-def weights_of(context: EmitContext, bound: Bound) -> tuple[Weights, Weights | None]:
+def weights_of(context: EmitContext, bound: BoundStage) -> tuple[Weights, Weights | None]:
     """A product's weights, and its bias or None."""
     weight, *bias = (context.array(name) for name in bound.parameters)
     return weight, bias[0] if bias else None

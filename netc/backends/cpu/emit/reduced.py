@@ -36,7 +36,7 @@ from netc.backends.shared.views import View, moved
 from netc.diagnostics import InternalError
 from netc.ir.graph import Array, Node
 from netc.ops.convolution_params import ConvolutionParams
-from netc.ops.fused import Bound, bind_stages
+from netc.ops.fused import BoundStage, bind_stages
 from netc.ops.reduced import REDUCED_DECONVOLUTION, Int8, Number, ReducedParams, by_outputs
 from netc.passes.epilogue import chain_of
 
@@ -67,13 +67,13 @@ def emit_reduced(context: EmitContext, node: Node) -> Sweeps:
     return [*edge, sweep, *rest]
 
 
-def _added(context: EmitContext, stages: Sequence[Bound]) -> Number | None:
+def _added(context: EmitContext, stages: Sequence[BoundStage]) -> Number | None:
     """What a residual is kept as, None for float32."""
     return context.kept.get(stages[0].inputs[0]) if stages and stages[0].inputs else None
 
 
 def _words(
-    context: EmitContext, node: Node, first: Bound, stages: Sequence[Bound]
+    context: EmitContext, node: Node, first: BoundStage, stages: Sequence[BoundStage]
 ) -> tuple[Sweeps, View, _Product]:
     """What makes the words of a product's input, where they are, and the product."""
     params: ReducedParams = first.stage.params
@@ -92,7 +92,9 @@ def _words(
     return [*before, rounding], words, one
 
 
-def _product(context: EmitContext, node: Node, first: Bound, stages: Sequence[Bound]) -> _Product:
+def _product(
+    context: EmitContext, node: Node, first: BoundStage, stages: Sequence[BoundStage]
+) -> _Product:
     params: ReducedParams = first.stage.params
     x, y = context.view(first.inputs[0]), context.view(node.outputs[0])
     weight, bias = weights_of(context, first)

@@ -49,7 +49,7 @@ from netc.backends.cpu.emit.training import (
     emit_parameter,
     emit_update,
 )
-from netc.backends.cpu.lowering import Lowered
+from netc.backends.cpu.lowering import LoweredNode
 from netc.backends.shared.dispatch import emitter_of
 from netc.diagnostics import InternalError
 from netc.ir.graph import Graph, Node
@@ -131,7 +131,7 @@ BOUNDED: Mapping[str, Callable[[Node], bool]] = {
 }
 
 
-def tells_its_rows(node: Node) -> bool:
+def reports_rows(node: Node) -> bool:
     """True of a layer that chooses rows and can say how many it wrote."""
     return node.op in BOUNDED and BOUNDED[node.op](node)
 
@@ -154,7 +154,7 @@ def _emitter(context: EmitContext, node: Node) -> Emitter | None:
     return emitter_of(EMITTERS, node)
 
 
-def lower(context: EmitContext, node: Node) -> Lowered:
+def lower(context: EmitContext, node: Node) -> LoweredNode:
     """A node's record.
 
     Raises:
@@ -164,4 +164,4 @@ def lower(context: EmitContext, node: Node) -> Lowered:
     sweeps = None if emitter is None else emitter(context, node)
     if sweeps is None and node.name in context.images:
         raise InternalError(f"layer `{node.name}`: its input is not converted by any kernel")
-    return Lowered(node, tuple(by_definition(context, node) if sweeps is None else sweeps))
+    return LoweredNode(node, tuple(by_definition(context, node) if sweeps is None else sweeps))

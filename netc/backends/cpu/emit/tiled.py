@@ -49,7 +49,7 @@ class Pooled(NamedTuple):
     params: PoolingParams
 
 
-class Pair(NamedTuple):
+class ConvolutionPair(NamedTuple):
     """A convolution to the value between, and what reads that.
 
     Args:
@@ -65,7 +65,7 @@ class Pair(NamedTuple):
     window: Axis
 
 
-def banded_steps(context: EmitContext, name: str, pair: Pair) -> list[Step]:
+def banded_steps(context: EmitContext, name: str, pair: ConvolutionPair) -> list[Step]:
     """Steps of a convolution and of the window that reads it."""
     then = pair.then
     if isinstance(then, Convolution):
@@ -84,7 +84,7 @@ def _whole(context: EmitContext, name: str, one: Convolution) -> list[Step]:
     return list(steps)
 
 
-def _bands(name: str, pair: Pair, target: Machine) -> Iterator[Step]:
+def _bands(name: str, pair: ConvolutionPair, target: Machine) -> Iterator[Step]:
     first, window, height = pair.first, pair.window, pair.between[2]
     y = pair.then.y
     bands = cut(pair.between, (y.n, y.c, y.h, y.w), 0, window)
@@ -131,7 +131,7 @@ def _made(
 
 def _read(
     name: str,
-    pair: Pair,
+    pair: ConvolutionPair,
     image: int,
     rows: Rows,
     x: View,

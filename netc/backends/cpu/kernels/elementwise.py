@@ -49,7 +49,7 @@ _FIELDS = {name: i for i, name in enumerate(ChainArgs._fields)}
 
 
 @dataclass
-class _Place:
+class _PixelPosition:
     """The position of a chain in its values: a vector of channels of one pixel."""
 
     b: ir.IRBuilder
@@ -132,7 +132,9 @@ def _reader(size: int) -> Compiled:
 
 def _apply(width: int, operations: tuple[str, ...], part: bool) -> Compiled:
     def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
-        place = _Place(b, values[0], values[1], values[2], width, values[3] if part else None)
+        place = _PixelPosition(
+            b, values[0], values[1], values[2], width, values[3] if part else None
+        )
         # The whole chain on one vector in registers: one load, one store, whatever its length.
         value = place.load(_FIELDS["input"])
         for name, index in _numbered(operations):
@@ -149,7 +151,7 @@ def _numbered(operations: tuple[str, ...]) -> Iterator[tuple[str, int]]:
         index += CHAIN_ARGUMENTS[name]
 
 
-def _operate(name: str, place: _Place, x: ir.Value, index: int) -> ir.Value:
+def _operate(name: str, place: _PixelPosition, x: ir.Value, index: int) -> ir.Value:
     if name in ACTIVATIONS:
         first, second = place.number(index), place.number(index + 1)
         slopes = place.constants(index + 2) if name == "prelu" else None
@@ -157,19 +159,19 @@ def _operate(name: str, place: _Place, x: ir.Value, index: int) -> ir.Value:
     return _OPERATIONS[name](place, x, index)
 
 
-def _threshold(place: _Place, x: ir.Value, index: int) -> ir.Value:
+def _threshold(place: _PixelPosition, x: ir.Value, index: int) -> ir.Value:
     above = place.b.fcmp_ordered(">", x, place.number(index))
     return place.b.select(above, same(place.lanes, 1.0), same(place.lanes, 0.0))
 
 
-def _rectified_by(place: _Place, x: ir.Value, index: int) -> ir.Value:
+def _rectified_by(place: _PixelPosition, x: ir.Value, index: int) -> ir.Value:
     """X where another value is above 0, slope * x where it is not, 0 where it is no number."""
     b, other, zero = place.b, place.load(index), same(place.lanes, 0.0)
     low = b.select(b.fcmp_ordered("<=", other, zero), b.fmul(place.number(index + 2), x), zero)
     return b.select(b.fcmp_ordered(">", other, zero), x, low)
 
 
-def _sloped_by(place: _Place, x: ir.Value, index: int) -> ir.Value:
+def _sloped_by(place: _PixelPosition, x: ir.Value, index: int) -> ir.Value:
     """X where another value is above 0, the channel's slope * x where it is not, else 0."""
     b, other, zero = place.b, place.load(index), same(place.lanes, 0.0)
     low = b.fmul(place.constants(index + 2), x)
@@ -177,13 +179,13 @@ def _sloped_by(place: _Place, x: ir.Value, index: int) -> ir.Value:
     return b.select(b.fcmp_ordered(">", other, zero), x, low)
 
 
-def _elu_slope(place: _Place, x: ir.Value, index: int) -> ir.Value:
+def _elu_slope(place: _PixelPosition, x: ir.Value, index: int) -> ir.Value:
     """The slope of ELU by its output: 1 above 0, alpha + the output elsewhere."""
     above = place.b.fcmp_ordered(">", x, same(place.lanes, 0.0))
     return place.b.select(above, same(place.lanes, 1.0), place.b.fadd(place.number(index), x))
 
 
-def _within(place: _Place, x: ir.Value, index: int) -> ir.Value:
+def _within(place: _PixelPosition, x: ir.Value, index: int) -> ir.Value:
     """1 from the first number to the second, both among them, else 0."""
     b = place.b
     inside = b.and_(
@@ -193,7 +195,7 @@ def _within(place: _Place, x: ir.Value, index: int) -> ir.Value:
     return b.select(inside, same(place.lanes, 1.0), same(place.lanes, 0.0))
 
 
-_OPERATIONS: dict[str, Callable[[_Place, ir.Value, int], ir.Value]] = {
+_OPERATIONS: dict[str, Callable[[_PixelPosition, ir.Value, int], ir.Value]] = {
     "add": lambda p, x, i: emit_fma(p.b, p.number(i + 2), p.load(i), x),
     "multiply": lambda p, x, i: p.b.fmul(x, p.load(i)),
     "divide": lambda p, x, i: p.b.fdiv(x, p.load(i)),

@@ -130,7 +130,7 @@ class EpilogueEmitter:
         row = self.b.mul(index, self.panel[f"{name}_ld"])
         return self.b.add(self.b.add(self.panel[name], row), self.b.mul(lane, i64(size)))
 
-    def _lanes(self, lane: types.Type) -> types.Type:
+    def _lanes(self, lane: ir.Value) -> ir.Value:
         return self.b.sub(self.panel["channels"], lane)
 
     def _mask(self, lane: ir.Value) -> ir.Value | None:

@@ -21,7 +21,7 @@ from netc.backends.cpu.kernels.simd import (
     same,
     to_first,
 )
-from netc.backends.cpu.kernels.values import Compiled
+from netc.backends.cpu.kernels.values import VectorFunction
 
 _ROUND = 12582912.0  # 1.5 * 2**23: adding it leaves the nearest integer in the low bits
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5)
@@ -225,11 +225,13 @@ def _power_of_two(b: ir.IRBuilder, power: ir.Value) -> ir.Value:
     return b.bitcast(shifted, same(lanes, 0.0).type)
 
 
-def _unary(name: str, emit: Callable[[ir.IRBuilder, ir.Value], ir.Value]) -> Compiled:
+def _unary(name: str, emit: Callable[[ir.IRBuilder, ir.Value], ir.Value]) -> VectorFunction:
     return function(name, 1, to_first, lambda b, t, v: emit(b, v[0]))
 
 
-def _binary(name: str, emit: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]) -> Compiled:
+def _binary(
+    name: str, emit: Callable[[ir.IRBuilder, ir.Value, ir.Value], ir.Value]
+) -> VectorFunction:
     return function(name, 2, to_first, lambda b, t, v: emit(b, v[0], v[1]))
 
 
@@ -248,7 +250,7 @@ maximum = _binary("maximum", emit_max)
 minimum = _binary("minimum", emit_min)
 
 
-def activation(kind: str) -> Compiled:
+def activation(kind: str) -> VectorFunction:
     """A Numba function (x, first, second, slopes) -> activated vector; all are vectors."""
 
     def result(x: Vector, first: types.Type, second: types.Type, slopes: types.Type) -> Vector:
@@ -260,7 +262,9 @@ def activation(kind: str) -> Compiled:
 greater = function(
     "greater", 2, lambda x, y: Mask(x.lanes), lambda b, t, v: b.fcmp_ordered(">", v[0], v[1])
 )
-select = function("select", 3, lambda mask, x, y: x, lambda b, t, v: b.select(v[0], v[1], v[2]))
+select: VectorFunction = function(
+    "select", 3, lambda mask, x, y: x, lambda b, t, v: b.select(v[0], v[1], v[2])
+)
 equal = function(
     "equal", 2, lambda x, y: Mask(x.lanes), lambda b, t, v: b.fcmp_ordered("==", v[0], v[1])
 )

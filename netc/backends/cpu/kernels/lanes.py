@@ -20,10 +20,10 @@ from netc.backends.cpu.kernels.simd import (
     store_masked,
     to_float32,
 )
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Lanes, Record, ScalarFunction, VectorFunction
 
 
-def loader(width: int, part: bool) -> Compiled:
+def loader(width: int, part: bool) -> VectorFunction:
     """A function (address, lanes) -> vector; lanes beyond ``lanes`` are 0 where ``part``."""
     if part:
 
@@ -134,9 +134,9 @@ def _emit_keep(b: ir.IRBuilder, types: Any, values: Any) -> ir.Value:
 
 
 #: The first lanes of a vector, 0 in the others: (vector, lanes) -> vector.
-keep_lanes = function("keep_lanes", 2, lambda x, lanes: x, _emit_keep)
+keep_lanes: VectorFunction = function("keep_lanes", 2, lambda x, lanes: x, _emit_keep)
 
 #: The first lane of a vector: (vector) -> float.
-first_lane = function(
+first_lane: ScalarFunction = function(
     "first_lane", 1, to_float32, lambda b, t, v: b.extract_element(v[0], ir.Constant(I32, 0))
 )

@@ -19,7 +19,7 @@ from numba.core.typing.context import BaseContext as Context
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-from netc.backends.cpu.kernels.values import Compiled
+from netc.backends.cpu.kernels.values import Compiled, ScalarFunction, VectorFunction
 
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F32 = ir.FloatType()
@@ -267,11 +267,13 @@ def _emit_bits(
 
 # ``record(Layout, address)``: the argument block there, as that NamedTuple of int64.
 record = function("record", 2, _record_type, _emit_record)
-as_float = function("as_float", 1, to_float32, _emit_bits)
+as_float: ScalarFunction = function("as_float", 1, to_float32, _emit_bits)
 
 # Scalars in memory: element ``index`` of the array at ``address``.
 int_at = function("int_at", 2, _int64, lambda b, t, v: b.load(_item(b, v[0], v[1], 8, I64)))
-float_at = function("float_at", 2, to_float32, lambda b, t, v: b.load(_item(b, v[0], v[1], 4, F32)))
+float_at: ScalarFunction = function(
+    "float_at", 2, to_float32, lambda b, t, v: b.load(_item(b, v[0], v[1], 4, F32))
+)
 set_int = function(
     "set_int", 3, _nothing, lambda b, t, v: b.store(v[2], _item(b, v[0], v[1], 8, I64))
 )
@@ -280,14 +282,16 @@ set_float = function(
 )
 
 # Vectors in memory, in ``count`` of their lanes only for the ``_part`` kinds.
-load = function("load", 2, _lanes, lambda b, t, v: emit_load(b, v[1], 0, vector(_count(t[0]))))
-load_part = function(
+load: VectorFunction = function(
+    "load", 2, _lanes, lambda b, t, v: emit_load(b, v[1], 0, vector(_count(t[0])))
+)
+load_part: VectorFunction = function(
     "load_part",
     3,
     _lanes,
     lambda b, t, v: emit_load_part(b, v[1], _count(t[0]), v[2], same(_count(t[0]), 0.0)),
 )
-load_rest = function(
+load_rest: VectorFunction = function(
     "load_rest",
     3,
     lambda address, count, rest: rest,
@@ -303,22 +307,24 @@ store_masked = function(
     _nothing,
     lambda b, t, v: emit_store_masked(b, v[1], v[0], emit_mask(b, v[1].type.count, v[2])),
 )
-broadcast = function(
+broadcast: VectorFunction = function(
     "broadcast",
     2,
     _lanes,
     lambda b, t, v: emit_splat(b, emit_load(b, v[1], 0, F32), _count(t[0])),
 )
-splat = function("splat", 2, _lanes, lambda b, t, v: emit_splat(b, v[1], _count(t[0])))
+splat: VectorFunction = function(
+    "splat", 2, _lanes, lambda b, t, v: emit_splat(b, v[1], _count(t[0]))
+)
 
 # Arithmetic.
-fma = function("fma", 3, to_first, lambda b, t, v: emit_fma(b, *v))
+fma: VectorFunction = function("fma", 3, to_first, lambda b, t, v: emit_fma(b, *v))
 
 
 def _define_operator(symbol: Callable[..., object], emit: Emit) -> None:
     @type_callable(symbol)
     def typing(context: Context) -> Callable[..., types.Type | None]:
-        def typer(x: types.Type, y: types.Type) -> types.Type:
+        def typer(x: types.Type, y: types.Type) -> types.Type | None:
             return x if isinstance(x, Vector) and x == y else None
 
         return typer

@@ -39,6 +39,10 @@ class Lanes(Protocol):
 #: A function that Numba inlines into kernels: an intrinsic, or one under ``njit(inline="always")``.
 #: Numba types its arguments and its result at each call.
 Compiled = Callable[..., Any]
+#: One whose result is a vector.
+VectorFunction = Callable[..., Lanes]
+#: One whose result is a float32, which mypy takes for a float.
+ScalarFunction = Callable[..., float]
 
 #: Where a window reads, from its image's first pixel on: rows and columns, the first and behind the
 #: last; the divisor of its average; and the output's pixel.

@@ -18,7 +18,7 @@ from netc.backends.shared.views import Place, View, moved
 from netc.ir.types import Shape
 
 
-class Axis(NamedTuple):
+class StridedAxis(NamedTuple):
     """Elements along one axis, and their distances in floats on either side."""
 
     size: int
@@ -54,10 +54,10 @@ def arrange_steps(
     )
 
 
-def joined(shape: tuple[int, ...], source: Strided, target: Strided) -> list[Axis]:
+def joined(shape: tuple[int, ...], source: Strided, target: Strided) -> list[StridedAxis]:
     """Axes in the order of the target's strides; those that run on in both are one."""
-    axes = map(Axis, shape, source.strides, target.strides)
-    found: list[Axis] = []
+    axes = map(StridedAxis, shape, source.strides, target.strides)
+    found: list[StridedAxis] = []
     for axis in sorted(axes, key=lambda a: (-a.target, -a.source)):
         if axis.size == 1:
             continue
@@ -73,7 +73,7 @@ def joined(shape: tuple[int, ...], source: Strided, target: Strided) -> list[Axi
     return found
 
 
-def _moves(name: str, axes: list[Axis], source: Place, target: Place) -> list[Step] | None:
+def _moves(name: str, axes: list[StridedAxis], source: Place, target: Place) -> list[Step] | None:
     sizes, sources, targets = zip(*axes, strict=True) if axes else ((1,), (1,), (1,))
     try:
         return [move_step(name, sizes, Strided(source, sources), Strided(target, targets))]
@@ -81,7 +81,7 @@ def _moves(name: str, axes: list[Axis], source: Place, target: Place) -> list[St
         return None
 
 
-def _transposes(name: str, axes: list[Axis], source: Place, target: Place) -> list[Step]:
+def _transposes(name: str, axes: list[StridedAxis], source: Place, target: Place) -> list[Step]:
     """Transposes of the two axes that are innermost on either side; none where it does not pay."""
     # rows: contiguous in the target; columns: contiguous in the source. If they differ, it is a
     # transpose of these two axes, repeated over all the others.
@@ -95,7 +95,7 @@ def _transposes(name: str, axes: list[Axis], source: Place, target: Place) -> li
     ):
         return []
     others = sorted((a for a in axes if a not in (rows, columns)), key=lambda a: a.size)
-    images = others.pop() if others else Axis(1, 0, 0)
+    images = others.pop() if others else StridedAxis(1, 0, 0)
     if math.prod(a.size for a in others) > _MAX_TRANSPOSES:
         return []
     return [

@@ -40,7 +40,7 @@ def sorting_scratch(number: int, kept: int, target: Machine) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowsTarget:
     """Where rows go whose number a run tells.
 
     Args:
@@ -57,7 +57,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Detections:
+class DetectionSteps:
     """A DetectionOutput's sizes and inputs; distances of images are in floats.
 
     Args:
@@ -99,7 +99,7 @@ class Detections:
         """Floats that its steps hand over."""
         return sum(self._sizes)
 
-    def steps(self, name: str, memory: Place, out: Rows, target: Machine) -> list[Step]:
+    def steps(self, name: str, memory: Place, out: RowsTarget, target: Machine) -> list[Step]:
         """Boxes, the best of each class, rows."""
         boxes, kept, _ = self._sizes
         kept_at, pairs_at = moved(memory, boxes), moved(memory, boxes + kept)
@@ -139,7 +139,7 @@ class Detections:
         kernel = jit.spec("detection", "best_of_classes")
         return Step(name, kernel, args, self.images * params.classes, scratch=scratch)
 
-    def _collect(self, name: str, boxes: Place, kept: tuple[Place, Place], out: Rows) -> Step:
+    def _collect(self, name: str, boxes: Place, kept: tuple[Place, Place], out: RowsTarget) -> Step:
         params, (place, distance) = self.params, self.confidence
         args = CollectArgs(
             place,
@@ -190,7 +190,7 @@ class Proposals:
         return self._boxes + _INT * self.scores.n * (1 + self.params.after)
 
     def steps(
-        self, name: str, memory: Place, out: Rows, tops: list[View], target: Machine
+        self, name: str, memory: Place, out: RowsTarget, tops: list[View], target: Machine
     ) -> list[Step]:
         """Boxes, the best of each image, rows."""
         kept, params = moved(memory, self._boxes), self.params
@@ -248,7 +248,7 @@ class Proposals:
             kept,
         )
 
-    def _rows(self, best: BestArgs, out: Rows, tops: list[View]) -> ProposalRowsArgs:
+    def _rows(self, best: BestArgs, out: RowsTarget, tops: list[View]) -> ProposalRowsArgs:
         scores = tops[-1]
         # A list of scores is one long pixel.
         distance = 4 if scores.n == 1 and scores.c == out.most else 4 * scores.ld

@@ -14,7 +14,7 @@ import numpy as np
 from netc.backends.cpu import jit
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Argument, Step
-from netc.backends.cpu.steps.outer import Side, Tap
+from netc.backends.cpu.steps.outer import Side, TapShift
 from netc.backends.cpu.sum_args import (
     RUN_SUMS,
     JoinArgs,
@@ -181,7 +181,7 @@ def tap_sum_steps(
     name: str,
     x: Side,
     y: View,
-    taps: Sequence[Tap],
+    taps: Sequence[TapShift],
     target: SumTarget,
     machine: Machine,
 ) -> list[Step]:
@@ -222,7 +222,7 @@ def tap_sum_steps(
     return [first, _added(name, (units, len(taps), row), y.c, target, machine)]
 
 
-def _numbers(tap: Tap) -> tuple[int, ...]:
+def _numbers(tap: TapShift) -> tuple[int, ...]:
     rows, columns = tap.rows, tap.columns
     return 4 * tap.shift, rows.start, rows.stop, columns.start, columns.stop
 

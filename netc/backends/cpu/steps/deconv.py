@@ -26,7 +26,7 @@ from netc.backends.shared.views import View, moved
 Array = NDArray[np.float32]
 
 
-class Phase(NamedTuple):
+class OutputPhase(NamedTuple):
     """The outputs ``start``, start + stride, ... of one axis, and their taps."""
 
     start: int
@@ -71,7 +71,7 @@ def by_outputs(weights: Weights, groups: int) -> Weights:
     return joined([share.transpose(*axes) for share in shares])
 
 
-def phases(size: int, axis: int, geometry: Geometry) -> Iterator[Phase]:
+def phases(size: int, axis: int, geometry: Geometry) -> Iterator[OutputPhase]:
     """The phases of an axis of ``size`` outputs."""
     stride, pad = geometry.stride[axis], geometry.pad[axis]
     dilation, kernel = geometry.dilation[axis], geometry.kernel[axis]
@@ -83,7 +83,7 @@ def phases(size: int, axis: int, geometry: Geometry) -> Iterator[Phase]:
     for start in range(min(stride, size)):
         taps = [k for k in range(kernel) if (start + pad - dilation * k) % stride == 0]
         offsets = [(start + pad - dilation * k) // stride for k in taps]
-        yield Phase(start, math.ceil((size - start) / stride), taps, offsets)
+        yield OutputPhase(start, math.ceil((size - start) / stride), taps, offsets)
 
 
 def progression(taps: Sequence[int]) -> slice:
@@ -101,8 +101,8 @@ def _phase_step(
     y: View,
     weights: Weights,
     geometry: Geometry,
-    rows: Phase,
-    columns: Phase,
+    rows: OutputPhase,
+    columns: OutputPhase,
     target: Machine,
     epilogue: Epilogue,
 ) -> Step:
@@ -121,7 +121,7 @@ def _phase_step(
     return product_step(name, x, [shifted(y, rows, columns)], product, target, later)
 
 
-def shifted(y: View, rows: Phase, columns: Phase) -> View:
+def shifted(y: View, rows: OutputPhase, columns: OutputPhase) -> View:
     """The view that starts at a phase's first output and has its size."""
     first = (rows.start * y.w + columns.start) * y.ld
     return replace(y, place=moved(y.place, first), h=rows.size, w=columns.size)

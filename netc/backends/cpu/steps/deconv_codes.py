@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.deconv import Phase, phases, progression, shifted
+from netc.backends.cpu.steps.deconv import OutputPhase, phases, progression, shifted
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import ImplicitProduct, product_step
-from netc.backends.cpu.steps.reduced import Reduced, as_words
+from netc.backends.cpu.steps.reduced import ReducedArithmetic, as_words
 from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
 from netc.ops.reduced import Int8, Number, weight_codes
@@ -37,7 +37,7 @@ class CodesDeconvolution:
     added: Number | None = None
     stored: Number | None = None
 
-    def of_phases(self, y: View) -> Iterator[tuple[Phase, Phase, Reduced]]:
+    def of_phases(self, y: View) -> Iterator[tuple[OutputPhase, OutputPhase, ReducedArithmetic]]:
         """The arithmetic of each phase: its taps' codes, with the scales of all of an output's."""
         codes, scales = weight_codes(self.weights)
         words, factors = as_words(codes, 4), np.float32(self.number.scale) * scales
@@ -50,7 +50,9 @@ class CodesDeconvolution:
                 yield (
                     rows,
                     columns,
-                    Reduced(self.number, weights, factors, summands, self.added, self.stored),
+                    ReducedArithmetic(
+                        self.number, weights, factors, summands, self.added, self.stored
+                    ),
                 )
 
 

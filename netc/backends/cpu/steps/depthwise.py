@@ -11,7 +11,7 @@ from netc.backends.cpu import jit
 from netc.backends.cpu.memory import aligned_zeros
 from netc.backends.cpu.product_args import DepthwiseArgs
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.deconv import Phase, phases, progression, shifted
+from netc.backends.cpu.steps.deconv import OutputPhase, phases, progression, shifted
 from netc.backends.cpu.steps.elementwise import padded
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import pack_weights
@@ -124,8 +124,8 @@ def _phase_step(
     y: View,
     weights: Weights,
     geometry: Geometry,
-    rows: Phase,
-    columns: Phase,
+    rows: OutputPhase,
+    columns: OutputPhase,
     epilogue: Epilogue,
 ) -> Step:
     # The offsets fall by one from tap to tap: backwards they are a plain window.

@@ -15,7 +15,7 @@ from netc.backends.cpu.product_args import DepthwiseArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps, depthwise_step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
-from netc.backends.cpu.steps.reduced import Reduced
+from netc.backends.cpu.steps.reduced import ReducedArithmetic
 from netc.backends.shared.derived import elements
 from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
@@ -25,7 +25,7 @@ def depthwise_codes_step(
     name: str,
     words: View,
     y: View,
-    reduced: Reduced,
+    reduced: ReducedArithmetic,
     geometry: Geometry,
     target: Machine,
     epilogue: Epilogue = PLAIN,
@@ -49,7 +49,7 @@ def depthwise_codes_deconv_steps(
     name: str,
     words: View,
     y: View,
-    reduced: Reduced,
+    reduced: ReducedArithmetic,
     geometry: Geometry,
     target: Machine,
     epilogue: Epilogue = PLAIN,
@@ -59,7 +59,7 @@ def depthwise_codes_deconv_steps(
     return [_of_codes(step, reduced, target, epilogue) for step in steps]
 
 
-def _of_codes(step: Step, reduced: Reduced, target: Machine, epilogue: Epilogue) -> Step:
+def _of_codes(step: Step, reduced: ReducedArithmetic, target: Machine, epilogue: Epilogue) -> Step:
     """A step of float32 as that of codes, which lie at the same places."""
     channels = len(reduced.weights)
     bias = None if epilogue.bias is None else elements(epilogue.bias)

@@ -8,7 +8,7 @@ from netc.backends.cpu import jit
 from netc.backends.cpu.gradient_args import RowsBackArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.outer import most_sums
+from netc.backends.cpu.steps.outer import max_sums
 from netc.backends.shared.derived import Derived
 from netc.backends.shared.views import View, moved
 
@@ -24,7 +24,7 @@ def rows_back_steps(name: str, x: View, y: View, weights: Derived, machine: Mach
         machine: for which.
     """
     vectors = min(3, math.ceil(y.c / machine.width))
-    most = min(8, most_sums(machine) // vectors)
+    most = min(8, max_sums(machine) // vectors)
     steps, first = [], 0
     while first < x.n:
         tile = min(most, x.n - first)

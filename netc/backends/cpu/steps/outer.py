@@ -44,7 +44,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Tap:
+class TapShift:
     """A tap of a window: how far it moves x, and for which part of the grid x has that pixel."""
 
     shift: int
@@ -67,7 +67,7 @@ def outer_steps(
     x: Side,
     y: Side,
     grid: tuple[int, int],
-    taps: Sequence[Tap],
+    taps: Sequence[TapShift],
     target: OuterTarget,
     machine: Machine,
 ) -> list[Step]:
@@ -131,7 +131,7 @@ def _moved(place: Place | NDArray[np.float32], elements: int) -> Place | NDArray
     return place[elements:] if isinstance(place, np.ndarray) else moved(place, elements)
 
 
-def _row(tap: Tap, swapped: bool) -> Iterator[int]:
+def _row(tap: TapShift, swapped: bool) -> Iterator[int]:
     yield from (0, 4 * tap.shift) if swapped else (4 * tap.shift, 0)
     yield from (tap.rows.start, tap.rows.stop, tap.columns.start, tap.columns.stop)
 
@@ -163,7 +163,7 @@ def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
 
     A pixel of a tile takes as many cycles as it has products, and not fewer than it has loads.
     """
-    sums = most_sums(machine)
+    sums = max_sums(machine)
 
     def cost(tile: int, vectors: int) -> float:
         return max(tile * vectors, tile + vectors) + 1.0
@@ -182,7 +182,7 @@ def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
     return _Tiling(-tile, vectors, least)
 
 
-def most_sums(machine: Machine) -> int:
+def max_sums(machine: Machine) -> int:
     """Vectors of sums that stay in registers."""
     return _SUM_REGISTERS.get(machine.isa, 8)
 
@@ -193,7 +193,7 @@ def side_of(view: View, stride: tuple[int, int] = (1, 1)) -> Side:
     return Side(view.place, view.c, view.h * row, stride[0] * row, stride[1] * view.ld)
 
 
-def window_taps(x: View, grid: tuple[int, int], geometry: Geometry) -> list[Tap]:
+def window_taps(x: View, grid: tuple[int, int], geometry: Geometry) -> list[TapShift]:
     """The taps of a window over x, row by row; ``grid`` is the output's height and width."""
     found = []
     for ky in range(geometry.kernel[0]):
@@ -202,13 +202,13 @@ def window_taps(x: View, grid: tuple[int, int], geometry: Geometry) -> list[Tap]
             left = kx * geometry.dilation[1] - geometry.pad[1]
             rows = _seen(x.h, grid[0], geometry.stride[0], up)
             columns = _seen(x.w, grid[1], geometry.stride[1], left)
-            found.append(Tap((up * x.w + left) * x.ld, rows, columns))
+            found.append(TapShift((up * x.w + left) * x.ld, rows, columns))
     return found
 
 
 def joined_rows(
     x: View, grid: tuple[int, int], geometry: Geometry, target: OuterTarget
-) -> tuple[Side, list[Tap], OuterTarget] | None:
+) -> tuple[Side, list[TapShift], OuterTarget] | None:
     """The rows of a window over one channel as its numbers; None where they are no run of memory.
 
     A single channel would make tiles of one number. A window's row is as many, side by side.

@@ -18,7 +18,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.blocking import Blocking, choose_blocking
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.packing import copied, panels
-from netc.backends.cpu.steps.reduced import Reduced, words_of
+from netc.backends.cpu.steps.reduced import ReducedArithmetic, words_of
 from netc.backends.shared.derived import Derived, Weights, derived, elements
 from netc.backends.shared.views import View, moved
 
@@ -74,7 +74,7 @@ def product_step(
     epilogue: Epilogue = PLAIN,
     blocking: Blocking | None = None,
     packed: Packed | None = None,
-    reduced: Reduced | None = None,
+    reduced: ReducedArithmetic | None = None,
 ) -> Step:
     """The step of a product; see :func:`netc.backends.cpu.steps.conv.conv_step`.
 
@@ -112,7 +112,7 @@ def _header(
     epilogue: Epilogue,
     cut: Blocking,
     panels: int,
-    reduced: Reduced | None,
+    reduced: ReducedArithmetic | None,
 ) -> ConvArgs:
     # Distances between outputs, in pixels: those of a deconvolution's phase are spread out.
     image, row, step = product.spacing or (y.h * y.w, y.w, 1)
@@ -149,7 +149,7 @@ def _header(
     )
 
 
-def _padding(channels: int, reduced: Reduced | None) -> Array:
+def _padding(channels: int, reduced: ReducedArithmetic | None) -> Array:
     """A pixel of what lies around the input."""
     made = aligned_zeros((channels,))
     if reduced is not None:
@@ -158,7 +158,7 @@ def _padding(channels: int, reduced: Reduced | None) -> Array:
 
 
 def _kernel(
-    product: ImplicitProduct, epilogue: Epilogue, cut: Blocking, reduced: Reduced | None
+    product: ImplicitProduct, epilogue: Epilogue, cut: Blocking, reduced: ReducedArithmetic | None
 ) -> jit.KernelSpec:
     formats = {} if reduced is None else {"formats": reduced.formats}
     return jit.spec(
@@ -174,7 +174,10 @@ def _kernel(
 
 
 def _parts(
-    outputs: Sequence[View], product: ImplicitProduct, inputs: int, reduced: Reduced | None
+    outputs: Sequence[View],
+    product: ImplicitProduct,
+    inputs: int,
+    reduced: ReducedArithmetic | None,
 ) -> Iterator[_Part]:
     """The output channels cut where views or groups end."""
     # A panel must not straddle two output views or two groups:
@@ -231,7 +234,7 @@ def pack_channels(values: Weights | None, lanes: int, count: int) -> Weights:
 
 
 def _panel_rows(
-    part: _Part, lanes: int, epilogue: Epilogue, packed: Packed, reduced: Reduced | None
+    part: _Part, lanes: int, epilogue: Epilogue, packed: Packed, reduced: ReducedArithmetic | None
 ) -> list[PanelArgs]:
     """The argument rows of a part's panels."""
     key = part.first, lanes
@@ -247,7 +250,7 @@ def panel_rows(
     source: int,
     lanes: int,
     epilogue: Epilogue,
-    reduced: Reduced | None = None,
+    reduced: ReducedArithmetic | None = None,
 ) -> list[PanelArgs]:
     """The argument rows of packed panels.
 

@@ -71,7 +71,7 @@ def reduce_step(name: str, x: View, y: View, number: Number) -> Step:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reduced:
+class ReducedArithmetic:
     """A product's arithmetic, beside its geometry.
 
     Args:
@@ -134,25 +134,27 @@ class Reduced:
 
 def reduced(
     weights: Array, number: Number, added: Number | None = None, stored: Number | None = None
-) -> Reduced:
+) -> ReducedArithmetic:
     """A product's arithmetic for weights (outputs, channels of a group, kernel h, kernel w)."""
     if isinstance(number, Bfloat16):
         bits = round_to_bfloat16(weights).view(np.uint32) >> np.uint32(16)
-        return Reduced(number, as_words(bits.astype(np.uint16), 2), None, None, added, stored)
+        return ReducedArithmetic(
+            number, as_words(bits.astype(np.uint16), 2), None, None, added, stored
+        )
     codes, scales = weight_codes(weights)
     sums = codes.reshape(len(codes), -1).sum(axis=1, dtype=np.int64)
     factors = np.float32(number.scale) * scales
     summands = (-number.zero * sums).astype(np.int32)
-    return Reduced(number, as_words(codes, 4), factors, summands, added, stored)
+    return ReducedArithmetic(number, as_words(codes, 4), factors, summands, added, stored)
 
 
 def reduced_depthwise(
     weights: Array, number: Int8, added: Number | None = None, stored: Number | None = None
-) -> Reduced:
+) -> ReducedArithmetic:
     """A depthwise product's arithmetic: its weights are codes as float32, and nothing is added."""
     codes, scales = weight_codes(weights)
     factors = np.float32(number.scale) * scales
-    return Reduced(number, codes.astype(np.float32), factors, None, added, stored)
+    return ReducedArithmetic(number, codes.astype(np.float32), factors, None, added, stored)
 
 
 def as_words(elements: NDArray[np.uint16] | NDArray[np.int8], per_word: int) -> Array:

@@ -12,7 +12,7 @@ from netc.backends.cpu.program import Argument, Step
 from netc.backends.cpu.training_args import LocalRateArgs, NormArgs, SquaresArgs, UpdateArgs
 from netc.backends.shared.views import Place, Workspace
 from netc.ops.update import UpdateParams
-from netc.ops.update_rules import Rule
+from netc.ops.update_rules import UpdateRule
 
 _UNIT_ELEMENTS = 1 << 14  # elements, about
 _ONE = np.ones(1, np.float32)
@@ -90,7 +90,7 @@ def has_local_rate(params: UpdateParams) -> bool:
     return params.rule.local is not None and params.lr_mult != 0
 
 
-def _kernel_of(rule: Rule) -> str:
+def _kernel_of(rule: UpdateRule) -> str:
     """The step of netc.backends.cpu.kernels.update that a rule is."""
     if rule.name == "Adam" and rule.amsgrad:
         return "Adam with the largest followed"

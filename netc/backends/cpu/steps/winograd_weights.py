@@ -13,7 +13,7 @@ from netc.backends.cpu.kernel_args import OuterArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.product_args import WinogradArgs
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.outer import OuterTarget, most_sums, tiles_of
+from netc.backends.cpu.steps.outer import OuterTarget, max_sums, tiles_of
 from netc.backends.cpu.steps.tiling import Tiling, can_winograd, tiling
 from netc.backends.cpu.steps.winograd import tile_arguments
 from netc.backends.shared.geometry import Geometry
@@ -108,7 +108,7 @@ def _sums(
     lanes, numbers = (y, x) if swapped else (x, y)
     to_number, to_lane = (target.x, target.y) if swapped else (target.y, target.x)
     vectors = _vectors(lanes, machine)
-    most = min(_MOST_NUMBERS, most_sums(machine) // vectors)
+    most = min(_MOST_NUMBERS, max_sums(machine) // vectors)
     table = [
         [plane * lanes.bytes_each, plane * numbers.bytes_each, 0, 1, 0, tiles.tiles]
         for plane in range(tiles.planes)

@@ -25,7 +25,7 @@ from netc.backends.shared.views import View
 from netc.ir.graph import Node
 from netc.ir.types import Shape
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
-from netc.ops.fused import Bound, bind_stages
+from netc.ops.fused import BoundStage, bind_stages
 from netc.ops.siblings import branch_parameters
 from netc.ops.window import Axis
 from netc.passes.epilogue import chain_of
@@ -54,7 +54,7 @@ def over_pixels(params: ConvolutionParams, shape: Shape) -> bool:
     return len(shape) == 4 and params.axis in (1, -3)
 
 
-def product_arrays(emission: CudaEmitContext, bound: Bound) -> tuple[Weights, Weights | None]:
+def product_arrays(emission: CudaEmitContext, bound: BoundStage) -> tuple[Weights, Weights | None]:
     """A product's weights and bias."""
     weight, *bias = (emission.array(name) for name in bound.parameters)
     return weight, bias[0] if bias else None

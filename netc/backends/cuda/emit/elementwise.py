@@ -10,7 +10,7 @@ from netc.backends.cuda.program import Steps
 from netc.ir.graph import Node
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.fused import NAME as FUSED
-from netc.ops.fused import Bound, Stage, bind_stages
+from netc.ops.fused import BoundStage, Stage, bind_stages
 from netc.ops.role import Role
 from netc.passes.epilogue import chain_of
 
@@ -21,11 +21,11 @@ def emit_chain(emission: CudaEmitContext, node: Node) -> Steps | None:
     return run_chain(emission, node, first.inputs[0], [opened(first, 0), *rest])
 
 
-def opened(first: Bound, position: int) -> Bound:
+def opened(first: BoundStage, position: int) -> BoundStage:
     """A first stage as one that takes the chain's value at one of its bottoms."""
     others = [*first.inputs[:position], *first.inputs[position + 1 :]]
     stage = replace(first.stage, position=position, inputs=len(others))
-    return Bound(stage, others, first.parameters)
+    return BoundStage(stage, others, first.parameters)
 
 
 def emit_axpy(emission: CudaEmitContext, node: Node) -> Steps | None:
@@ -66,7 +66,9 @@ def emit_nothing(emission: CudaEmitContext, node: Node) -> Steps:
     return []
 
 
-def run_chain(emission: CudaEmitContext, node: Node, value: str, stages: Sequence[Bound]) -> Steps:
+def run_chain(
+    emission: CudaEmitContext, node: Node, value: str, stages: Sequence[BoundStage]
+) -> Steps:
     """Stages over a value, into the node's output: in as few kernels as can be."""
     steps: Steps = []
     rest = list(stages)
@@ -82,7 +84,7 @@ def run_chain(emission: CudaEmitContext, node: Node, value: str, stages: Sequenc
     return steps
 
 
-def single_node(node: Node, value: str, bound: Bound) -> Node:
+def single_node(node: Node, value: str, bound: BoundStage) -> Node:
     """A stage as a node of its own, from a value to the chain's output."""
     stage: Stage = bound.stage
     inputs = [*bound.inputs[: stage.position], value, *bound.inputs[stage.position :]]
@@ -92,8 +94,8 @@ def single_node(node: Node, value: str, bound: Bound) -> Node:
 
 
 def split_stages(
-    emission: CudaEmitContext, node: Node, stages: Sequence[Bound]
-) -> tuple[list[Bound], list[Bound]]:
+    emission: CudaEmitContext, node: Node, stages: Sequence[BoundStage]
+) -> tuple[list[BoundStage], list[BoundStage]]:
     """Of a chain's last stages those that a kernel takes, and those from the first that it cannot.
 
     The chain's record says which (netc.backends.cuda.lowering).
@@ -103,7 +105,7 @@ def split_stages(
 
 
 def _chain_launch(
-    emission: CudaEmitContext, node: Node, value: str, stages: Sequence[Bound]
+    emission: CudaEmitContext, node: Node, value: str, stages: Sequence[BoundStage]
 ) -> Steps:
     target = emission.target(node.outputs[0], stages)
     return chain_launch(emission, node.name, emission.view(value), target)

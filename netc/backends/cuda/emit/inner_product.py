@@ -18,7 +18,7 @@ from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Array, Node
 from netc.ir.types import Shape, canonical_axis, count
-from netc.ops.fused import Bound, bind_stages
+from netc.ops.fused import BoundStage, bind_stages
 from netc.passes.epilogue import chain_of
 
 _HERE = np.zeros((1, 2), np.int32)  # the only tap
@@ -66,7 +66,11 @@ def stored_order(matrix: Array, shape: Shape, axis: int) -> Array:
 
 
 def _target(
-    emission: CudaEmitContext, output: str, stages: Sequence[Bound], bias: Weights | None, rows: int
+    emission: CudaEmitContext,
+    output: str,
+    stages: Sequence[BoundStage],
+    bias: Weights | None,
+    rows: int,
 ) -> FusedOutput:
     """The output as pixels of its channels, whatever its axes."""
     whole = emission.target(output, stages, bias)

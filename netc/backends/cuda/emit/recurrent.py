@@ -19,13 +19,13 @@ from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import View, Workspace, dense, moved
 from netc.ir.graph import Node
 from netc.ir.types import count
-from netc.ops.fused import Bound, Stage
+from netc.ops.fused import BoundStage, Stage
 
 MOST_STEPS = 1024  # kernels in a row; each more makes all take longer to put in order
 _ROWS = 4  # streams for which a warp reads a weight once
 _HERE = np.zeros((1, 2), np.int32)  # the only tap
 _NOWHERE = Int64(0)
-_TANH = Bound(Stage("TanH", None), [], [])
+_TANH = BoundStage(Stage("TanH", None), [], [])
 
 
 @dataclass(frozen=True)

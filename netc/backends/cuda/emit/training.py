@@ -12,7 +12,7 @@ from netc.backends.cuda.emission import THREADS, CudaEmitContext, blocks
 from netc.backends.cuda.emit.moves import copy_kernel, merged
 from netc.backends.cuda.program import Argument, Int64, Launch, Steps
 from netc.backends.cuda.source import Constant
-from netc.backends.cuda.together import Parts, part_code
+from netc.backends.cuda.together import KernelPart, part_code
 from netc.backends.shared.derived import derived
 from netc.backends.shared.layout import c_strides, stored_strides
 from netc.backends.shared.views import View, Workspace, dense
@@ -20,7 +20,7 @@ from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.array import AnyArray
 from netc.ops.update import ClipScaleParams, UpdateParams
-from netc.ops.update_rules import LocalRate, Rule
+from netc.ops.update_rules import LocalRate, UpdateRule
 
 _RULES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam", "", "AMSGrad", "AdaMax")
 _FOLLOWED = 6  # Adam whose next second mean begins with the largest
@@ -99,7 +99,7 @@ def _update(
     numbers = (rule.momentum, rule.momentum2, rule.rms_decay, rule.delta)
     share = float(np.float32(1) / np.float32(params.iter_size))
     common = (scalars[0].place, scalars[1].place, clip, Workspace(), share, *map(float, numbers))
-    code, values = part_code([Parts(part)])
+    code, values = part_code([KernelPart(part)])
     return Launch(
         name,
         emission.kernel("update", _constants(params, rule), code),
@@ -115,7 +115,7 @@ def _filled(views: Sequence[View | None], number: int = 5) -> list[View | None]:
     return [*views, *[None] * (number - len(views))]
 
 
-def _constants(params: UpdateParams, rule: Rule) -> dict[str, Constant]:
+def _constants(params: UpdateParams, rule: UpdateRule) -> dict[str, Constant]:
     followed = rule.name == "Adam" and rule.amsgrad
     return {
         "MANY": 1,
@@ -197,7 +197,7 @@ def squares_launch(
         share: another one.
     """
     parts = [
-        Parts([("const value_t*", "data", view.place), ("int", "count", view.count)])
+        KernelPart([("const value_t*", "data", view.place), ("int", "count", view.count)])
         for view in views
     ]
     code, values = part_code(parts)
@@ -218,8 +218,8 @@ def emit_clip_scale(emission: CudaEmitContext, node: Node) -> Steps | None:
         return None
     views = [view for view in views if view.count]
     found, runs = [], 0
-    for at in range(0, len(views), Parts.MOST):
-        some = views[at : at + Parts.MOST]
+    for at in range(0, len(views), KernelPart.MOST):
+        some = views[at : at + KernelPart.MOST]
         found.append(squares_launch(emission, node.name, some, runs))
         runs += found[-1].grid[0]
     scale, norm = (emission.view(value) for value in node.outputs)

@@ -29,7 +29,7 @@ _LEAST_SHARE = 8  # tiles of pixels of a block, where there are as many
 
 
 @dataclass(frozen=True)
-class Target:
+class GradientTarget:
     """Where the sums go: distances in elements between groups, rows, taps and channels."""
 
     view: View
@@ -105,7 +105,7 @@ def _windowed(emission: CudaEmitContext, node: Node, outer: Outer) -> Steps | No
     rows = outer.a.c // outer.groups
     if outer.groups > 1 and outer.b.c == outer.groups and outer.taps <= MAX_PARTS:
         return [_tap_sums(emission, node.name, outer, out)]
-    target = Target(out, rows * each, each, out.ld, 1)
+    target = GradientTarget(out, rows * each, each, out.ld, 1)
     return [outer_launch(emission, node.name, outer, target)]
 
 
@@ -133,7 +133,9 @@ def _window(a: View, b: View, down: Axis, across: Axis) -> tuple[int, ...]:
     )
 
 
-def outer_launch(emission: CudaEmitContext, name: str, outer: Outer, target: Target) -> Launch:
+def outer_launch(
+    emission: CudaEmitContext, name: str, outer: Outer, target: GradientTarget
+) -> Launch:
     """A sum of outer products, in tiles."""
     a, b, groups = outer.a, outer.b, outer.groups
     rows, channels = a.c // groups, b.c // groups
@@ -240,7 +242,7 @@ def _of_vectors(
             return None
         taps = x.h * x.w
         axes = (Axis(x.h, x.h), Axis(x.w, x.w))
-        target = Target(out, 0, x.c * taps, 1, taps)
+        target = GradientTarget(out, 0, x.c * taps, 1, taps)
         return [outer_launch(emission, node.name, Outer(_places(top), x, axes), target)]
     flat = _as_rows(x, shape, count(shape, axis)) if axis == 1 else None
     if flat is None:
@@ -250,7 +252,9 @@ def _of_vectors(
     if flat.pixels != top.pixels:
         return None
     axes = (Axis(1, 1), Axis(1, 1))
-    target = Target(out, 0, 1, 0, top.c) if transposed else Target(out, 0, flat.c, 0, 1)
+    target = (
+        GradientTarget(out, 0, 1, 0, top.c) if transposed else GradientTarget(out, 0, flat.c, 0, 1)
+    )
     return [outer_launch(emission, node.name, Outer(_places(top), _places(flat), axes), target)]
 
 

@@ -16,7 +16,7 @@ from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View, Workspace, dense
 from netc.ops.catalog import has_role
-from netc.ops.fused import Bound
+from netc.ops.fused import BoundStage
 from netc.ops.role import Role
 
 
@@ -34,7 +34,7 @@ class LibraryEpilogue:
     bias: Weights | None = None
     other: View | None = None
     relu: bool = False
-    rest: tuple[Bound, ...] = ()
+    rest: tuple[BoundStage, ...] = ()
 
 
 def split_epilogue(
@@ -57,7 +57,7 @@ def split_epilogue(
     return LibraryEpilogue(target.bias, other, relu, tuple(stages[1:] if relu else stages))
 
 
-def _summand(emission: CudaEmitContext, target: FusedOutput, bound: Bound) -> View | None:
+def _summand(emission: CudaEmitContext, target: FusedOutput, bound: BoundStage) -> View | None:
     """The other value of a plain sum with the chain's, where it lies as the output does."""
     params, inputs = bound.stage.params, bound.inputs
     plain = (

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from netc.backends.cuda.device import Call, Device, DeviceBuffer, DeviceError, StreamSlot
+from netc.backends.cuda.device import Device, DeviceBuffer, DeviceError, KernelCall, StreamSlot
 from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.products.tiles import ProductConfig
 from netc.backends.cuda.program import DeviceContext, DeviceProgram, DeviceWeights, Launch
 from netc.backends.cuda.tuning.trials import (
     OTHER,
     TOLERANCE,
-    Sample,
+    SampledResults,
     Trial,
     error_of,
     noise,
@@ -63,7 +63,7 @@ class Bench:
         copies = min(_COPIES, max(1, _COLD // max(1, first.nbytes)))
         self._weights = [trial.weights(emission, first + np.float32(i)) for i in range(copies)]
         self._uploads = _Kept(device, self._weights)
-        self._samples: dict[bool, Sample | None] = {}
+        self._samples: dict[bool, SampledResults | None] = {}
         self.worst = 0.0  # error of a configuration that was left out for it
 
     def seconds(self, config: ProductConfig) -> float:
@@ -81,7 +81,7 @@ class Bench:
         device = self._device
         runs = [self._trial.launches(self._emission, config, w) for w in self._weights]
         context = self._context([launch for run in runs for launch in run])
-        calls = [call for call in context.calls if isinstance(call, Call)]
+        calls = [call for call in context.calls if isinstance(call, KernelCall)]
         copies = len(runs)
         estimate = device.measure(_started(device, calls[: len(calls) // copies]), 1)
         if not self._is_right(context, config):
@@ -120,7 +120,7 @@ class Bench:
         self.worst = max(self.worst, error)
         return False
 
-    def _sample(self, fused: bool) -> Sample | None:
+    def _sample(self, fused: bool) -> SampledResults | None:
         if fused not in self._samples:
             trial, precise = self._trial, self._x.astype(np.float32)
             length = len(trial.product.taps) * trial.product.channels
@@ -131,7 +131,7 @@ class Bench:
         return self._samples[fused]
 
 
-def _started(device: Device, calls: Sequence[Call]) -> Callable[[], None]:
+def _started(device: Device, calls: Sequence[KernelCall]) -> Callable[[], None]:
     """Starts calls one by one."""
 
     def work() -> None:

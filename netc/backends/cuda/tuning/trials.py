@@ -117,7 +117,7 @@ def noise(shape: Sequence[int]) -> Array:
     return np.resize(block, tuple(shape))
 
 
-class Sample(NamedTuple):
+class SampledResults(NamedTuple):
     """The right results at evenly spaced pixels, the last one included: (pixels, channels) each."""
 
     start: int
@@ -130,7 +130,9 @@ class Sample(NamedTuple):
         return len(self.values[0])
 
 
-def sample(found: Trial, x: NDArray[np.float32], weights: Array, fused: bool) -> Sample | None:
+def sample(
+    found: Trial, x: NDArray[np.float32], weights: Array, fused: bool
+) -> SampledResults | None:
     """What some pixels of the outputs should be; None for a deconvolution, which is not looked at.
 
     Args:
@@ -150,7 +152,7 @@ def sample(found: Trial, x: NDArray[np.float32], weights: Array, fused: bool) ->
     if fused:
         (whole,) = parts
         parts = [_finished(whole, epilogue)]
-    return Sample(last % step, step, tuple(parts))
+    return SampledResults(last % step, step, tuple(parts))
 
 
 def _finished(values: NDArray[np.float64], epilogue: LibraryEpilogue) -> NDArray[np.float64]:
@@ -193,7 +195,7 @@ def _seen(
     return np.where(inside[..., None], values, np.float32(0))
 
 
-def error_of(wanted: Sample, outputs: Sequence[NDArray[np.floating]]) -> float:
+def error_of(wanted: SampledResults, outputs: Sequence[NDArray[np.floating]]) -> float:
     """The largest error of outputs at the sample's pixels, relative to the largest value."""
     worst = 0.0
     for values, output in zip(wanted.values, outputs, strict=True):

@@ -27,7 +27,7 @@ from netc.cache import content_key, read_entry, write_entry
 from netc.diagnostics import Diagnostic, NetcError
 
 Choices = dict[str, ProductConfig]
-_TRIED = 12  # configurations that are measured, of those that the model puts first
+_MAX_MEASURED = 12  # configurations that are measured, of those that the model puts first
 
 
 class Tuner:
@@ -91,8 +91,8 @@ class Tuner:
         )
         best_of_tile = {config.tile: config for config in reversed(ranked)}
         first = [ranked[0]._replace(rows=True)] if fits_rows(emission, product) else []
-        most = _TRIED // 2
-        return list(dict.fromkeys((*first, *ranked[:most], *best_of_tile.values())))[:_TRIED]
+        most = _MAX_MEASURED // 2
+        return list(dict.fromkeys((*first, *ranked[:most], *best_of_tile.values())))[:_MAX_MEASURED]
 
     def _proposed(self, product: Product, found: Trial) -> list[ProductConfig]:
         """Algorithms of libraries, if any is installed and knows such a product.

@@ -10,7 +10,7 @@ import numpy as np
 
 from netc.backends.base import Progress
 from netc.backends.cuda.cupy_device import CupyDevice
-from netc.backends.cuda.device import Call
+from netc.backends.cuda.device import KernelCall
 from netc.backends.cuda.source import Kernel
 from tests.backends.cuda.driver.cupy_kernels import follow
 from tests.backends.cuda.driver.library import Driver
@@ -34,7 +34,7 @@ def staged() -> Driver:
             driver.register(kernel.name, emulator._function(kernel))
         build(self, wanted, progress)
 
-    def launch_checked(self: CupyDevice, call: Call) -> None:
+    def launch_checked(self: CupyDevice, call: KernelCall) -> None:
         if isinstance(call.kernel, Kernel):
             sizes = [np.asarray(value).nbytes for value in call.arguments]
             assert sizes == driver.parameters(call.kernel.name), f"{call.kernel.name} takes others"

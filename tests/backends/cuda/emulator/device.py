@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from netc.backends.base import Progress
-from netc.backends.cuda.device import Call, Code, DeviceBuffer, DeviceError, Facts, StreamSlot
+from netc.backends.cuda.device import Code, DeviceBuffer, DeviceError, Facts, KernelCall, StreamSlot
 from netc.backends.cuda.libraries.operation import (
     Library,
     LibraryAlgorithm,
@@ -132,7 +132,7 @@ class EmulatedDevice:
     def address(self, array: Any) -> int:
         return int(arrays.unwrap(array).ctypes.data)
 
-    def launch(self, call: Call) -> None:
+    def launch(self, call: KernelCall) -> None:
         self.launches += 1
         if isinstance(call.kernel, LibraryKernel):
             self._start(call.kernel, [int(a) for a in call.arguments])
@@ -154,7 +154,7 @@ class EmulatedDevice:
             raise DeviceError(str(error)) from error
 
     def record(
-        self, calls: Sequence[Call], slots: Sequence[StreamSlot]
+        self, calls: Sequence[KernelCall], slots: Sequence[StreamSlot]
     ) -> Callable[[], None] | None:
         """Starts the calls in another order: of all that may be next, the last lane's."""
         order, done = [], set[int]()

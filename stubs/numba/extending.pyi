@@ -1,0 +1,16 @@
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba import types
+
+_F = TypeVar("_F", bound=Callable[..., object])
+_C = TypeVar("_C", bound=type)
+
+class models:
+    class PrimitiveModel:
+        def __init__(self, manager: Any, kind: types.Type, backend: Any) -> None: ...
+
+def intrinsic(*, prefer_literal: bool) -> Callable[[_F], Callable[..., Any]]: ...
+def lower_builtin(symbol: object, *arguments: object) -> Callable[[_F], _F]: ...
+def register_model(kind: type[types.Type]) -> Callable[[_C], _C]: ...
+def type_callable(symbol: object) -> Callable[[_F], _F]: ...
