@@ -128,8 +128,8 @@ class ChainExpression:
 
 
 Expression = (
-    Literal | TextLiteral | Name | ListOf | Comprehension | Unary | Binary | Conditional | Index | CallStep
-    | ChainExpression
+    Literal | TextLiteral | Name | ListOf | Comprehension | Unary | Binary | Conditional | Index
+    | CallStep | ChainExpression
 )  # fmt: skip
 
 
