@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from netc import driver
+from netc import frontend
 from netc.cli.main import main
 from netc.data import prototxt_dir
 from netc.migrate.generations import bind_net
@@ -130,7 +130,7 @@ def test_a_text_is_bound_once(
         bound.append(given)
         return bind_net(*given)
 
-    monkeypatch.setattr(driver, "bind_net", counted)
+    monkeypatch.setattr(frontend, "bind_net", counted)
     given = ["--rounds", "1"] if command == "bench" else ["--input", image(3)]
     assert main([command, NET, *given]) == 0
     assert len(bound) == 1
