@@ -28,7 +28,6 @@ _also("BVLC+caffe/@pull-2126/examples/mnist/mnist_xcov.prototxt", "TEST", "unkno
 _also("intel+caffe/examples/LRCN_activity_recognition/deploy_lstm.prototxt", "TRAIN",
       "unknown-bottom", 257)  # fmt: skip
 # Layer types of a fork or of a pull request that was never merged, with fields that BVLC has.
-_also("BVLC+caffe/@pull-2126/examples/mnist/mnist_xcov.prototxt", "TRAIN", _UNKNOWN, 213)
 _also("BVLC+caffe/@pull-2565/examples/elm/elm_classification_tr.prototxt", "TRAIN", _UNKNOWN, 40)
 _also("BVLC+caffe/@pull-3052/examples/cifar10/cifar10_cm_train_test.prototxt", "TEST",
       _UNKNOWN, 225)  # fmt: skip
@@ -36,9 +35,6 @@ _also("BVLC+caffe/@pull-3052/examples/cifar10/cifar10_cm_train_test.prototxt", "
 _also("BVLC+caffe/@pull-3376/examples/deconv_deploy.prototxt", BOTH, "missing-field", 220)
 _also("BVLC+caffe/@pull-6194/proto/gpu_saliency_alexnet_train_test.prototxt", BOTH, _UNKNOWN, 114)
 _also("Cambricon+caffe/src/caffe/test/test_data/add.prototxt", BOTH, _UNKNOWN, 18)
-for _net, _line in (("dummy_blstm_net", 108), ("dummy_lstm_net", 50)):
-    _also(f"opencv+training_toolbox_caffe/@person_reid/examples/ctc/dummy/{_net}.prototxt", BOTH,
-          _UNKNOWN, _line)  # fmt: skip
 # SoftmaxWithLoss takes two bottoms (LossLayer::ExactNumBottomBlobs), here it has one.
 _also("dgschwend+netscope/presets/inceptionv4.prototxt", BOTH, "bottom-count", 8319)
 _also("dgschwend+netscope/presets/sq11b2a_e3.prototxt", "TRAIN", "bottom-count", 607)
@@ -50,8 +46,6 @@ _also("dgschwend+netscope/presets/vgg-16.prototxt", BOTH, "mixed-layers", 2)
 # Its crop of 229 (299 was meant) makes 112 rows: pooling rounds 54.5 + 1 up, convolution down.
 _also("happynear+caffe-windows/@master/examples/pycaffe/Inception_ResNet_v2.prototxt", "TEST",
       "shape-mismatch", 230)  # fmt: skip
-# Pooling over three spatial axes: BVLC's takes blobs of four axes.
-_also("yulequan+HeartSeg/3D-DSN/deploy.prototxt", BOTH, "shape-mismatch", 71)
 
 # What golden/refused.tsv says Caffe printed -> netc's code.
 CODES = {

@@ -162,6 +162,6 @@ def test_fields_that_tell_no_one_layer(text: str, tops: int, code: str) -> None:
     assert complaint(BN, bn_text(text, tops)).code == code
 
 
-@pytest.mark.parametrize("shape", [(3,), (1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("shape", [(3,), (1, 2, 3, 4, 5, 6)])
 def test_bn_is_of_images(shape) -> None:
-    assert "BN takes 2 to 4 axes" in misfit(BN, bn_text("slope_filler { }"), shape).message
+    assert "BN takes 2 to 5 axes" in misfit(BN, bn_text("slope_filler { }"), shape).message

@@ -73,7 +73,7 @@ def test_the_automatic_range_errs_least(seed: int, method: Method) -> None:
 def test_what_is_observed_of_a_net() -> None:
     graph = before_reduction(netc.compile(text=NET, backend="reference").graph)
     nodes = products_of(graph)
-    assert [node.name for node in nodes] == ["a", "c"]  # not the depthwise one
+    assert [node.name for node in nodes] == ["a", "b", "c"]  # the depthwise one too
     values = [product_input(node) for node in nodes]
     rng = np.random.default_rng(1)
     items = [{"x": rng.standard_normal((1, 4, 6, 6)).astype(np.float32)} for _ in range(3)]

@@ -117,7 +117,7 @@ def test_ways_are_measured_once_and_remembered(
     device = EmulatedDevice()
     CudaBackend(device).prepare(graph, options())  # compiles into the cache that is there
     monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(tuner, "_TRIED", 3)  # every way is run in test_products
+    monkeypatch.setattr(tuner, "_MAX_MEASURED", 3)  # every way is run in test_products
     feeds = feeds_of(graph)
     got = CudaBackend(device).prepare(graph, options(tune=True)).run(feeds)
     assert_close(got, reference.run(graph, feeds))
@@ -132,7 +132,7 @@ def test_a_spoilt_memory_of_ways_is_measured_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(tuner, "_TRIED", 1)
+    monkeypatch.setattr(tuner, "_MAX_MEASURED", 1)
     graph = golden_graph("Convolution__00")
     device = EmulatedDevice()
     CudaBackend(device).prepare(graph, options(tune=True))

@@ -72,7 +72,7 @@ def test_ways_are_measured_where_there_is_nothing_but_padding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(tuner, "_TRIED", 1)
+    monkeypatch.setattr(tuner, "_MAX_MEASURED", 1)
     cases = [case for case in CASES if case["case"] in PADDED]
     assert len(cases) == len(PADDED) and all(agree(case, 2, tune=True) for case in cases)
     assert list(tmp_path.glob("cuda-ways-*.json"))

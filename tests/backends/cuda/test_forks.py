@@ -125,6 +125,36 @@ LAYER = {
     "l1 loss": ("L1Loss", ["2 3 4 5", "2 3 4 5"], ""),
     "mask pooling": ("MaskPooling", ["2 3 4 5", "2 1 4 5"], ""),
     "tiling": ("Tiling", ["2 8 4 5"], "tiling_param { tile_dim: 2 }"),
+    "combination": (
+        "Combination",
+        ["2 3 2 2", "2 3 2 2"],
+        "combination_param { xcoord: 0 xcoord: 2 ycoord: 0 ycoord: 1 }",
+    ),
+    "division": (
+        "Division",
+        ["2 3 4 4"],
+        "division_param { height: 2 width: 2 xcoord: 1 ycoord: 2 }",
+    ),
+    "gather": ("Gather", ["2 3 4 5"], ""),
+    "scatter": ("Scatter", ["2 3 4 5"], ""),
+    "l2 normalize": ("L2Normalize", ["2 3 4 5"], ""),
+    "signed sqrt": ("SignedSqrt", ["2 3 4 5"], ""),
+    "sparsify": ("Sparsify", ["2 3 4 5"], "sparsify_param { thre: 0.2 }"),
+    "scale tanh": ("ScaleTanH", ["2 3 4 5"], "scale_tanh_param { init_scale: 1.5 }"),
+    "scale filter": (
+        "ScaleFilter",
+        ["2 3 4 5"],
+        "scale_filter_param { min_scale: 0.5 max_scale: 2 }",
+    ),
+    "power file": ("PowerFile", ["2 3 4 5"], ""),
+    "mil": ("MIL", ["2 3 4 5"], ""),
+    "outer product": ("OuterProduct", ["4 3", "4 2"], ""),
+    "large margin, label": (
+        "LargeMarginInnerProduct",
+        ["5 3", "5"],
+        "largemargin_inner_product_param { num_output: 4 type: DOUBLE base: 2 "
+        'weight_filler { type: "xavier" } }',
+    ),
     "stochastic pooling": (
         "Pooling",
         ["1 3 7 7"],
@@ -149,6 +179,8 @@ def graph_of(kind: str, shapes: list[str], text: str, phase: str = "TEST") -> Gr
 def feeds_of(name: str, graph: Graph) -> dict[str, Any]:
     rng = np.random.default_rng(5)
     feeds = {n: rng.standard_normal(graph.shape(n)).astype(np.float32) for n in graph.inputs}
+    if "label" in name:
+        feeds["x1"] = np.arange(5, dtype=np.float32) % 4
     if "roi" in name:
         corners = rng.uniform(0, 4, (4, 2))
         feeds["x1"] = np.concatenate(

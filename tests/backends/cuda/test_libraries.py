@@ -225,7 +225,7 @@ def test_the_tuner_takes_what_is_fastest_and_right(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tuner, "_TRIED", 1)
+    monkeypatch.setattr(tuner, "_MAX_MEASURED", 1)
     graph = NETS["residual"]()
     expected = {0: True, 1: False, 2: False}
     for wrong, taken in expected.items():
@@ -249,7 +249,7 @@ def test_a_device_that_computes_wrongly_is_an_error(
             super().launch(call._replace(grid=(1, 1, 1)))  # the first tile alone
 
     monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(tuner, "_TRIED", 2)
+    monkeypatch.setattr(tuner, "_MAX_MEASURED", 2)
     graph = net(8, 9, conv("a", "x", "num_output: 96 kernel_size: 1"), batch=4)
     with pytest.raises(NetcError, match=r"wrong-numbers.*layer `a`.*emulator"):
         CudaBackend(Broken()).prepare(graph, options(tune=True))

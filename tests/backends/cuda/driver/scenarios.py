@@ -439,11 +439,11 @@ def _listed() -> dict[str, Any]:
 @scenario
 def tuned(driver: Driver) -> None:
     tuner_of: Any = tuner
-    kept, tuner_of._TRIED = tuner._MAX_MEASURED, 2
+    kept, tuner_of._MAX_MEASURED = tuner._MAX_MEASURED, 2
     try:
         net, right = both(ONE, tune=True)
     finally:
-        tuner_of._TRIED = kept
+        tuner_of._MAX_MEASURED = kept
     check(net, right)
 
 
