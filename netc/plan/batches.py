@@ -13,12 +13,12 @@ It is for nets that make of each image its own answers, whatever else is in the 
 from __future__ import annotations
 
 from netc.ir.graph import Graph, Node
-from netc.ir.types import Shape, count
+from netc.ir.types import count
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.plan.rows import ChosenRows, row_by_row
+from netc.plan.storage import BYTES
 
-_BYTES = 4
 _START = 4 << 20  # bytes that could be read while a part is started
 
 #: Ops whose result takes the place of an input, or is stored by the op that makes the input.
@@ -40,7 +40,7 @@ def images_at_a_time(graph: Graph, cache: int, least: int = 1) -> int:
     most = max((_at_once(graph, node) for node in graph.nodes), default=0)
     if batch == 1 or most <= cache or not _image_by_image(graph):
         return 0
-    weights = _BYTES * sum(count(p.shape or ()) for p in graph.parameters.values() if not p.owner)
+    weights = BYTES * sum(count(p.shape or ()) for p in graph.parameters.values() if not p.owner)
     blobs = sum(_written(graph, node) for node in graph.nodes)
 
     def moved(images: int) -> int:
@@ -75,15 +75,10 @@ def _image_by_image(graph: Graph) -> bool:
 def _at_once(graph: Graph, node: Node) -> int:
     """Bytes of blobs that a node reads and writes."""
     read = {name for name in node.inputs if graph.shape(name)}
-    return _BYTES * sum(count(graph.shape(name)) for name in read) + _written(graph, node)
+    return BYTES * sum(count(graph.shape(name)) for name in read) + _written(graph, node)
 
 
 def _written(graph: Graph, node: Node) -> int:
     if has_role(node.op, _IN_PLACE):
         return 0
-    return _BYTES * sum(count(graph.shape(name)) for name in node.outputs)
-
-
-def of_images(shape: Shape, images: int) -> Shape:
-    """The shape of so many images."""
-    return (images, *shape[1:])
+    return BYTES * sum(count(graph.shape(name)) for name in node.outputs)

@@ -114,17 +114,17 @@ def _softened(node: Node, graph: Graph) -> bool:
 
 def _keeps_rows(graph: Graph, node: Node, known: Mapping[str, ChosenRows], rows: int) -> bool:
     op = CATALOG[node.op]
-    inputs = [_of(graph.shape(v), rows) if v in known else graph.shape(v) for v in node.inputs]
+    inputs = [of_rows(graph.shape(v), rows) if v in known else graph.shape(v) for v in node.inputs]
     try:
         outputs = op.shape(node.params, inputs)
         wanted = [spec.shape for spec in op.weights(node.params, inputs)]
     except ShapeError:
         return False
     same = [graph.parameters[name].shape for name in node.parameters]
-    made = [_of(graph.shape(v), rows) for v in node.outputs]
+    made = [of_rows(graph.shape(v), rows) for v in node.outputs]
     return wanted == same and list(outputs) == made
 
 
-def _of(shape: Shape, rows: int) -> Shape:
+def of_rows(shape: Shape, rows: int) -> Shape:
     """A shape of so many rows; one without axes stays."""
     return (rows, *shape[1:]) if shape else shape

@@ -11,14 +11,14 @@ from netc.backends.base import Executable, ExecutableReport, StepTime
 from netc.backends.cpu.dynamic import with_shapes
 from netc.backends.variables import Variables
 from netc.ir.graph import Array, Graph
-from netc.plan.batches import of_images
+from netc.plan.rows import of_rows
 
 Call = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
 def of_batch(graph: Graph, images: int) -> Graph | None:
     """The graph for so many images; None where it cannot be planned for them."""
-    return with_shapes(graph, {n: of_images(graph.shape(n), images) for n in graph.inputs})
+    return with_shapes(graph, {n: of_rows(graph.shape(n), images) for n in graph.inputs})
 
 
 @dataclass
@@ -62,13 +62,16 @@ class PartsExecutable:
         return results
 
     def _parts(self) -> Iterator[slice]:
-        batch = self.graph.shape(self.graph.inputs[0])[0]
-        return (slice(begin, begin + self.images) for begin in range(0, batch, self.images))
+        starts = range(0, self._batch, self.images)
+        return (slice(begin, begin + self.images) for begin in starts)
+
+    @property
+    def _batch(self) -> int:
+        return self.graph.shape(self.graph.inputs[0])[0]
 
     def graphs(self) -> tuple[Graph, ...]:
         """The part's graphs, with the whole batch's shapes."""
-        batch = self.graph.shape(self.graph.inputs[0])[0]
-        return tuple(of_batch(graph, batch) or graph for graph in self.part.graphs())
+        return tuple(of_batch(graph, self._batch) or graph for graph in self.part.graphs())
 
     def parts(self) -> tuple[Executable, ...]:
         """The executable of a part."""
