@@ -10,8 +10,8 @@ the best peer. First losses are compared, where no layer draws at random.
 
 Below each net's row stand what netc plans for an iteration (blobs, gradients, scratch memory) to
 the least that any plan of its steps could take, and to what Caffe would hold; all that netc holds,
-with parameters and history, to the same figure of Caffe; and the steps that a definition runs in
-the place of a kernel, with their share.
+with parameters and history, to the same figure of Caffe, also with `iter_size: 2`; and the steps
+that a definition runs in the place of a kernel, with their share.
 """
 
 from __future__ import annotations
@@ -140,8 +140,10 @@ def _agree(losses: Mapping[str, float]) -> bool:
 
 def _memory(graph: Any) -> dict[str, float]:
     """Bytes of an iteration, and what they are to the floor and to Caffe's."""
-    used = training_memory(graph, Updating(UpdateRule("SGD", momentum=MOMENTUM)))
-    assert used.planned is not None and used.floor and used.total is not None
+    rule = UpdateRule("SGD", momentum=MOMENTUM)
+    used = training_memory(graph, Updating(rule))
+    summed = training_memory(graph, Updating(rule, iter_size=2))
+    assert used.planned is not None and used.floor and used.total and summed.total
     return {
         "planned_bytes": used.planned,
         "held_bytes": used.total,
@@ -149,6 +151,7 @@ def _memory(graph: Any) -> dict[str, float]:
         "planned_to_floor": used.planned / used.floor,
         "planned_to_caffe": used.planned / used.caffe,
         "held_to_caffe": used.total / used.caffe,
+        "held_to_caffe_iter_size_2": summed.total / summed.caffe,
     }
 
 
@@ -223,7 +226,8 @@ def _lines(result: Mapping[str, Any], peers: list[str]) -> str:
     lines.append(
         f"{'':12} planned / floor {memory['planned_to_floor']:.3f}, "
         f"planned / Caffe {memory['planned_to_caffe']:.2f}, "
-        f"held / Caffe {memory['held_to_caffe']:.2f}"
+        f"held / Caffe {memory['held_to_caffe']:.2f} "
+        f"({memory['held_to_caffe_iter_size_2']:.2f} with iter_size 2)"
     )
     slow = result["definitions"]
     most = ", ".join(f"{name} {share:.1%}" for name, share in list(slow.items())[:4])

@@ -1,43 +1,70 @@
 """A weight gradient and the update by it as one node, so that the gradient need not exist whole.
 
-Made by passes, never written in a net. The meaning is that of the two nodes one after the other.
+Made by passes, never written in a net. The meaning is that of the nodes one after the other: the
+gradients, which read no trained arrays, their sum from the first to the last, the update.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import reduce
+from typing import NamedTuple, TypeVar
 
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.array import Arrays
-from netc.ops.define import Arity, Cost, ErasedOp, OpDef, WeightSpec, full_extent, unwritten
+from netc.ops.axes import axis_in
+from netc.ops.catalog import has_role
+from netc.ops.define import Arity, Cost, ErasedOp, OpDef, full_extent, unwritten
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.gradient import GradientParams
 from netc.ops.inputs import ParameterParams
+from netc.ops.role import Role
 from netc.ops.update import UPDATE, UpdateParams
 
 NAME = "GradientUpdate"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class GradientUpdateParams:
-    """A gradient of a trained array, and how the array is updated by it.
+    """The summands of a trained array's gradient, and how the array is updated by their sum.
 
-    Inputs of the node: those of the gradient, then those of the update without the gradient. Its
-    parameters are the gradient's, its outputs the update's.
+    Inputs of the node: those of each summand, in the order in which they are added, then those of
+    the update without the gradient. Its outputs are the update's.
     """
 
-    gradient: GradientParams
+    gradients: tuple[GradientParams, ...]
     update: UpdateParams
 
     @property
     def read(self) -> int:
         """How many of the node's inputs are the gradient's."""
-        of = self.gradient
-        return len(of.inputs) + len(of.outputs) + len(of.arrived)
+        return sum(map(_reads, self.gradients))
+
+    def parts(self, inputs: Sequence[T]) -> Iterator[tuple[GradientParams, Sequence[T]]]:
+        """Each summand, and which of the node's inputs are its own."""
+        begin = 0
+        for of in self.gradients:
+            yield of, inputs[begin : begin + _reads(of)]
+            begin += _reads(of)
+
+
+def _reads(of: GradientParams) -> int:
+    return len(of.inputs) + len(of.outputs) + len(of.arrived)
+
+
+def is_in_rows(of: GradientParams) -> bool:
+    """True of the gradient of an inner product's weights, a row for each output."""
+    if of.kind != "weight" or of.index != 0 or not has_role(of.op, Role.INNER_PRODUCT):
+        return False
+    if len(of.shapes) != 1 or of.params.transpose:
+        return False
+    return axis_in(of.shapes[0], of.params.axis, "inner_product_param.axis") == 1
 
 
 class Updated(NamedTuple):
@@ -99,34 +126,32 @@ def gradient_update_op(ops: Mapping[str, ErasedOp]) -> OpDef[GradientUpdateParam
     gradient, update = ops[GRADIENT], ops[UPDATE]
 
     def shape(params: GradientUpdateParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-        made = gradient.shape(params.gradient, inputs[: params.read])
+        of, own = next(params.parts(inputs))
+        made = gradient.shape(of, own)
         return update.shape(params.update, [*made, *inputs[params.read :]])
-
-    def weights(params: GradientUpdateParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
-        return gradient.weights(params.gradient, inputs[: params.read])
 
     def cost(
         params: GradientUpdateParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
     ) -> Cost:
-        made = gradient.cost(params.gradient, inputs[: params.read], outputs[:1])
-        own = update.cost(params.update, [outputs[0], *inputs[params.read :]], outputs)
-        return Cost(made.macs + own.macs, made.operations + own.operations)
+        costs = [gradient.cost(of, own, outputs[:1]) for of, own in params.parts(inputs)]
+        costs.append(update.cost(params.update, [outputs[0], *inputs[params.read :]], outputs))
+        return Cost(sum(c.macs for c in costs), sum(c.operations for c in costs))
 
     def memory(
         params: GradientUpdateParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
     ) -> int:
-        return gradient.memory(params.gradient, inputs[: params.read], outputs[:1])
+        return max(gradient.memory(of, own, outputs[:1]) for of, own in params.parts(inputs))
 
     def reference(params: GradientUpdateParams, inputs: Arrays, weights: Arrays) -> Arrays:
-        made = gradient.reference(params.gradient, inputs[: params.read], weights)
-        return update.reference(params.update, [*made, *inputs[params.read :]], ())
+        made = (gradient.reference(of, own, ())[0] for of, own in params.parts(inputs))
+        total = reduce(operator.add, made)
+        return update.reference(params.update, [total, *inputs[params.read :]], ())
 
     return OpDef(
         name=NAME,
         params=unwritten,
         arity=Arity((4, None), (2, 4)),
         shape=shape,
-        weights=weights,
         cost=cost,
         window=full_extent,
         reference=reference,

@@ -11,22 +11,28 @@ After::
 With few rows in a batch such a gradient costs more bytes than multiply-adds: it is as large as the
 weights, written once and read once. A kernel of the node makes some rows of it, which stay in a
 cache, and updates those rows of the weights by them; the whole gradient never exists. Every sum is
-taken in the order in which it was. A gradient that is a sum over several layers that share the
-weights, is clipped by the norm of all, is averaged over ranks, or is held for a rate that depends
+taken in the order in which it was. A gradient that is a sum, over layers that share the weights or
+over passes whose factors were kept (netc.train.factors), is added up in the same rows::
+
+    dW0 = Gradient[InnerProduct](x0, dy0); dW1 = Gradient[InnerProduct](x1, dy1)
+    dW = dW0 + dW1; W', h' = Update(dW, W, h, rate, iteration)
+
+    W', h' = GradientUpdate(x0, dy0, x1, dy1, W, h, rate, iteration)
+
+One that is clipped by the norm of all, is averaged over ranks, or is held for a rate that depends
 on its own norm (LARS), is needed whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
-from netc.ops.axes import axis_in
-from netc.ops.catalog import has_role
+from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME as GRADIENT
-from netc.ops.gradient import GradientParams
-from netc.ops.gradient_update import NAME, GradientUpdateParams
-from netc.ops.role import Role
+from netc.ops.gradient_update import NAME, GradientUpdateParams, is_in_rows
 from netc.ops.update import UPDATE
 from netc.passes.base import Log, Pass
 
@@ -49,28 +55,43 @@ def fuse_updates(graph: Graph, log: Log) -> Graph:
     for node in draft:
         if node.op != UPDATE or not node.params.reached:
             continue
-        made = draft.producer(node.inputs[0])
-        if made is None or not _in_rows(draft, made):
+        sums, made = _summands(draft, node.inputs[0])
+        if not made or not all(one.op == GRADIENT and is_in_rows(one.params) for one in made):
             continue
         size = _BYTES * count(draft.shape(node.inputs[0]))
         reason = _reason(draft, node, size)
         if reason:
-            log.missed(reason, node.name, made.name)
+            log.missed(reason, node.name, made[0].name)
             continue
-        log.applied(f"{size:,} bytes of a gradient are never held at once", node.name, made.name)
-        draft.remove(made.name)
+        names = (one.name for one in made)
+        log.applied(f"{size:,} bytes of a gradient are never held at once", node.name, *names)
         draft.put(node.name, _joined(made, node))
+        for one in (*sums, *made):
+            draft.remove(one.name)
     return draft.result()
 
 
-def _in_rows(draft: Draft, node: Node) -> bool:
-    """True of the gradient of an inner product's weights, a row for each output."""
-    if node.op != GRADIENT or node.params.kind != "weight" or node.params.index != 0:
-        return False
-    of: GradientParams = node.params
-    if not has_role(of.op, Role.INNER_PRODUCT) or len(of.shapes) != 1 or of.params.transpose:
-        return False
-    return axis_in(of.shapes[0], of.params.axis, "inner_product_param.axis") == 1
+def _summands(draft: Draft, value: str) -> tuple[list[Node], list[Node]]:
+    """The sums that make a value, from the last to the first, and what they add up, in order.
+
+    Empty where somebody else reads one of them.
+    """
+    sums: list[Node] = []
+    made: list[Node] = []
+    node = draft.producer(value)
+    while node is not None and node.params == EltwiseParams() and len(node.inputs) == 2:
+        sums.append(node)
+        more = draft.producer(node.inputs[1])
+        if more is None:
+            return [], []
+        made.append(more)
+        node = draft.producer(node.inputs[0])
+    if node is None:
+        return [], []
+    made.append(node)
+    inner = (v for one in sums for v in one.inputs)
+    alone = all(draft.only_reader(v) is not None for v in inner)
+    return (sums, made[::-1]) if alone else ([], [])
 
 
 def _reason(draft: Draft, node: Node, size: int) -> str:
@@ -86,15 +107,15 @@ def _reason(draft: Draft, node: Node, size: int) -> str:
     return ""
 
 
-def _joined(made: Node, update: Node) -> Node:
+def _joined(made: Sequence[Node], update: Node) -> Node:
     return Node(
         update.name,
         NAME,
-        GradientUpdateParams(made.params, update.params),
-        (*made.inputs, *update.inputs[1:]),
+        GradientUpdateParams(tuple(one.params for one in made), update.params),
+        (*(value for one in made for value in one.inputs), *update.inputs[1:]),
         update.outputs,
-        made.parameters,
-        made.spans,
+        (),
+        made[0].spans,
     )
 
 

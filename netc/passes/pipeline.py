@@ -38,10 +38,10 @@ ALL: tuple[Pass, ...] = (
     POOL_FIRST,
     MULTIPLY_PRODUCTS,
     WHOLE_WINDOW_PRODUCTS,
+    FUSE_UPDATES,  # before sums of gradients become chains
     FUSE_EPILOGUES,
     MERGE_SIBLINGS,
     TILE_BOTTLENECKS,
-    FUSE_UPDATES,
     UPDATE_EARLY,
 )
 EXACT: tuple[Pass, ...] = tuple(p for p in ALL if p.exact)

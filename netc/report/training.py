@@ -10,13 +10,12 @@ import numpy as np
 from netc.analysis.cost import FLOAT_BYTES, caffe_data_bytes
 from netc.backends.base import MemoryPlan
 from netc.backends.registry import memory_planner
-from netc.ir.graph import Graph
+from netc.ir.graph import Graph, Parameter
 from netc.ir.types import count
 from netc.ops.catalog import CATALOG
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL
-from netc.train.growth import sum_name
-from netc.train.step import StepGraphs, Updating, step_graphs
+from netc.train.step import StepGraphs, Updating, between_passes, step_graphs
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class TrainingMemory:
     Args:
         parameters: trained arrays and statistics, shared ones once.
         history: the solver's history arrays, also those of frozen parameters, as in a snapshot.
-        sums: gradients summed over passes; 0 with one pass per iteration.
+        sums: gradients summed over passes, or their factors; 0 with one pass per iteration.
         planned: the CPU backend's arena for blobs, gradients and scratch memory; None where shapes
             depend on the input's values.
         floor: a lower bound for any plan of the same steps.
@@ -85,9 +84,11 @@ def training_memory(graph: Graph, how: Updating, *, split: bool = False) -> Trai
 
 
 def _sums(graphs: StepGraphs) -> int:
-    names = {sum_name(name) for name in graphs.learnable}
-    kept = graphs.first.parameters.items()
-    return FLOAT_BYTES * sum(count(p.shape or ()) for name, p in kept if name in names)
+    names = between_passes(graphs)
+    found: dict[str, Parameter] = {}
+    for graph in (graphs.first, graphs.further):
+        found.update({} if graph is None else graph.parameters)
+    return FLOAT_BYTES * sum(count(p.shape or ()) for name, p in found.items() if name in names)
 
 
 def _largest(graphs: StepGraphs) -> MemoryPlan | None:

@@ -135,11 +135,11 @@ def _train_net(
         own, distribution=sharing.distribution if sharing else given.distributed.distribution()
     )
 
-    def remade(graph: Graph) -> StepGraphs:
+    def remade(graph: Graph, summed: bool) -> StepGraphs:
         # Where the rate depends on the iteration's loss, the update must wait for it.
-        return step_graphs(graph, how, frozen, split=settings.needs_loss)
+        return step_graphs(graph, how, frozen, split=settings.needs_loss, summed=summed)
 
-    graphs = sharing.graphs if sharing is not None else remade(graph)
+    graphs = sharing.graphs if sharing is not None else remade(graph, summed=False)
     if given.memory is not None:
         options = replace(options, blobs=blobs_within(given.memory, variable_bytes(graphs)))
     group = None if sharing is None else sharing.sums

@@ -26,9 +26,19 @@ from netc.recent import LeastRecentlyUsed
 from netc.solver.nets import Shown
 from netc.solver.noise import Noise
 from netc.train.generator import KEY
-from netc.train.growth import history_name, sum_name
+from netc.train.growth import history_name
 from netc.train.observe import Observation, Observed, observation, observed_graph
-from netc.train.step import ITERATION, NORM, RATE, SCALE, StepGraphs, forward_graph, variable_bytes
+from netc.train.step import (
+    ITERATION,
+    NORM,
+    RATE,
+    SCALE,
+    StepGraphs,
+    between_passes,
+    forward_graph,
+    summed_so_far,
+    variable_bytes,
+)
 from netc.weights.match import assign
 
 _SHAPES = 4  # further batch shapes whose programs are kept, least recently used first out
@@ -64,7 +74,8 @@ class TrainNet:
         options: as for a compiled net.
         seed: of layers that draw random numbers.
         group: the averaging of gradients in shared memory; only kept alive here.
-        remake: graph of other shapes -> its iteration's graphs; None if only one shape is allowed.
+        remake: graph of other shapes, and whether its gradients are summed whole -> its
+            iteration's graphs; None if only one shape is allowed.
         rule: the solver's.
     """
 
@@ -77,25 +88,30 @@ class TrainNet:
         options: Options,
         seed: int = 0,
         group: Summing | None = None,
-        remake: Callable[[Graph], StepGraphs] | None = None,
+        remake: Callable[[Graph, bool], StepGraphs] | None = None,
         rule: UpdateRule = SGD,
     ) -> None:
         self._group, self._remake, self._own_graph = group, remake, graph
+        self._whole = False  # gradients are summed whole: passes had different shapes
         self.shown = shown
         self._of_shapes: LeastRecentlyUsed[tuple[Shape, ...], TrainNet]
         self._of_shapes = LeastRecentlyUsed(_SHAPES)
-        self._current = self
-        self.graph, self.graphs = with_variables(graph), graphs
+        self._current = self._summing = self
+        self.graph = with_variables(graph)
         self._seed, self._noise = seed, Noise(graph, seed)
         self._backend, self._options = backend, options
-        self._first = CompiledNet(graphs.first, backend, options)
-        self.variables = self._first.variables
-        shared = replace(options, variables=self.variables)
-        self._further = self._compiled(graphs.further, shared)
-        self._last = self._compiled(graphs.last, shared)
+        self._compile(graphs)
         self._untouched = self._zeros()
         self._rule = rule
         self._coasting: list[str] | None = []  # parameters that their histories move; None: unknown
+
+    def _compile(self, graphs: StepGraphs) -> None:
+        self.graphs = graphs
+        self._first = CompiledNet(graphs.first, self._backend, self._options)
+        self.variables = self._first.variables
+        self._options = replace(self._options, variables=self.variables)
+        self._further = self._compiled(graphs.further, self._options)
+        self._last = self._compiled(graphs.last, self._options)
 
     def _compiled(self, graph: Graph | None, options: Options) -> CompiledNet | None:
         return None if graph is None else CompiledNet(graph, self._backend, options)
@@ -132,12 +148,16 @@ class TrainNet:
     def _reshaped(self, shapes: tuple[Shape, ...]) -> TrainNet:
         assert self._remake is not None
         graph = graph_for(self._own_graph, shapes)
-        graphs = self._remake(graph)
+        graphs = self._remake(graph, self._whole)
         variables = Variables()
+        shapes_of = {
+            name: parameter.shape
+            for made in (graphs.first, graphs.further, graphs.last)
+            for name, parameter in (made.parameters.items() if made is not None else ())
+        }
         for name in self.variables:
             place = self.variables.variable(name)
-            parameter = graphs.first.parameters.get(name)
-            if parameter is None or parameter.shape == place.shape:
+            if shapes_of.get(name, place.shape) == place.shape:
                 variables.add(place)
         options = replace(self._options, variables=variables)
         own = (self.shown, self._backend, options, self._seed, self._group)
@@ -169,7 +189,7 @@ class TrainNet:
     def states(self) -> dict[str, Variable]:
         """Name -> variable of the recurrent layers' last states."""
         kept = {*self.graph.parameters, *self.graphs.histories}
-        kept |= {sum_name(name) for name in self.graphs.learnable}
+        kept |= between_passes(self.graphs)
         return {name: place for name, place in self.places.items() if name not in kept}
 
     @property
@@ -238,15 +258,48 @@ class TrainNet:
         ``drawn`` is the number of passes before it, for layers that draw random numbers.
         """
         own = self._for(feeds)
+        if number == 0:
+            self._summing = own
+        elif own.kept_shapes != self._summing.kept_shapes:
+            self._sum_whole(number)
+            own = self._for(feeds)
         program = own._first if number == 0 or own._further is None else own._further
         return self._pass(program, feeds, drawn)
 
     def update(self, rate: np.float32, iteration: int) -> PassResult:
         """Update the parameters by the gradients that :meth:`accumulate` summed."""
-        assert self._last is not None
-        made = self._pass(self._last, self._scalars(self._last, rate, iteration))
+        last = self._summing._last
+        assert last is not None
+        made = self._pass(last, self._scalars(last, rate, iteration))
         self._coast(iteration)
         return made
+
+    @property
+    def kept_shapes(self) -> dict[str, Shape]:
+        """The shapes of factors of gradients that are kept between passes, by variable."""
+        names = [name for kept in self.graphs.factors.values() for name in kept.variables()]
+        return {name: self.variables.variable(name).shape for name in names}
+
+    def _sum_whole(self, passes: int) -> None:
+        """Sum whole gradients from now on, in this iteration after so many passes.
+
+        Factors can only be kept of passes that have one shape. What they make so far is summed.
+        """
+        assert self._remake is not None
+        before, kept = self._summing, self._summing.graphs
+        self._whole = True
+        self._compile(self._remake(self._own_graph, self._whole))
+        self._of_shapes.clear()
+        both = Variables()
+        for variables in (before.variables, self.variables):
+            for name in variables:
+                both.add(variables.variable(name))
+        program = self._compiled(
+            summed_so_far(kept, passes), replace(self._options, variables=both)
+        )
+        assert program is not None
+        program({})
+        self._current = self._summing = self
 
     def _coast(self, iteration: int) -> None:
         """Let parameters with lr_mult 0 move by the histories that a state has brought them."""
@@ -295,11 +348,12 @@ class TrainNet:
         self, program: CompiledNet, feeds: Mapping[str, object], drawn: int = 0
     ) -> PassResult:
         keyed = {KEY: generator_key(self._seed, drawn)} if KEY in program.inputs else {}
-        noisy = feeds if program is self._last else self._noise.filled(feeds, drawn)
+        updates = program is self._summing._last
+        noisy = feeds if updates else self._noise.filled(feeds, drawn)
         made = program({**noisy, **keyed})
         norm, scale = (made.pop(name, None) for name in (NORM, SCALE))
         loss = total_loss(made, self.shown.totals)
-        shown = {} if program is self._last else self.shown.of(made)
+        shown = {} if updates else self.shown.of(made)
         return PassResult(shown, loss, _number(norm), _number(scale))
 
 

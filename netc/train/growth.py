@@ -67,12 +67,13 @@ class GraphGrowth:
         parameters: Sequence[str] = (),
     ) -> None:
         """A node whose outputs' shapes are those of its op."""
-        shapes = CATALOG[op].shape(params, [self._shape(v) for v in inputs])
+        shapes = CATALOG[op].shape(params, [self.shape(v) for v in inputs])
         for output, shape in zip(outputs, shapes, strict=True):
             self.values[output] = Value(output, output, shape)
         self.nodes.append(Node(name, op, params, tuple(inputs), tuple(outputs), tuple(parameters)))
 
-    def _shape(self, value: str) -> Shape:
+    def shape(self, value: str) -> Shape:
+        """A value's shape."""
         shape = self.values[value].shape
         assert shape is not None
         return shape
@@ -131,7 +132,7 @@ class GraphGrowth:
 
     def means(self, gradients: Mapping[str, str], over: Distribution) -> dict[str, str]:
         """Parameter -> the mean of its gradient over the ranks, taken while other nodes run."""
-        shapes = {value: self._shape(value) for value in gradients.values()}
+        shapes = {value: self.shape(value) for value in gradients.values()}
         # In shared memory there are no messages whose latency a bucket of several would save.
         least = 0 if over.sliced else over.bucket_bytes
         groups = buckets(gradients, shapes, self.nodes, least)

@@ -8,14 +8,16 @@ the new parameters, histories and running statistics to their variables::
 
 With more, ``first`` stores the gradients in variables of their own, ``further`` adds to them, and
 ``last`` is the update alone. So nothing has to be cleared between iterations, and the sum over the
-passes is taken in their order (solver.cpp:226-236). Where layers draw random numbers, the graphs
-have the generator's key as an input: see netc.train.generator.
+passes is taken in their order (solver.cpp:226-236). Large gradients of inner products are kept as
+their factors, see netc.train.factors. Where layers draw random numbers, the graphs have the
+generator's key as an input: see netc.train.generator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +34,10 @@ from netc.train.differentiate import differentiate
 from netc.train.distribute import (
     Distribution,
 )
+from netc.train.factors import Factors, add_sum, factors_of, keep_factors
 from netc.train.generator import with_generator
-from netc.train.growth import GraphGrowth, history_name
+from netc.train.growth import GraphGrowth, history_name, sum_name
+from netc.train.joint import Joint
 from netc.train.wanted import Use, owner_of
 
 _SCALED_BY_RATE = ("SGD", "Nesterov", "LARS")  # rules whose history takes gradients times the rate
@@ -73,6 +77,7 @@ class StepGraphs(NamedTuple):
         silent: uses of them, by layer and index, that add nothing.
         coasting: parameters with lr_mult 0 whose update is in no graph: it moves them by their
             history alone, and that is zero but where a run goes on from one in which they learned.
+        factors: parameters whose gradients are not summed but kept as their factors.
     """
 
     first: Graph
@@ -83,10 +88,16 @@ class StepGraphs(NamedTuple):
     learned: tuple[str, ...] = ()
     silent: frozenset[Use] = frozenset()
     coasting: tuple[str, ...] = ()
+    factors: Mapping[str, Factors] = MappingProxyType({})
 
 
 def step_graphs(
-    graph: Graph, how: Updating, frozen: Sequence[str] = (), *, split: bool = False
+    graph: Graph,
+    how: Updating,
+    frozen: Sequence[str] = (),
+    *,
+    split: bool = False,
+    summed: bool = False,
 ) -> StepGraphs:
     """The graphs that train a net.
 
@@ -96,6 +107,7 @@ def step_graphs(
         frozen: parameters that stay as they are, besides those with lr_mult 0.
         split: whether the update is a graph of its own with one pass an iteration too, for rates
             that depend on the iteration's loss.
+        summed: whether all gradients are summed whole, so that passes may differ in their shapes.
 
     Raises:
         NetcError: no-gradient, no-loss: see netc.train.differentiate.
@@ -112,16 +124,29 @@ def step_graphs(
     for growth in (first, further):
         growth.run_statistics(graph.nodes)
         growth.keep_states(states)
-    made = _Update(graph, learnable, how, frozenset(frozen))
+    single = how.iter_size == 1 and not split
+    factors = {} if summed or single else _factors(joint, how)
+    made = _Update(graph, learnable, how, frozenset(frozen), factors=factors)
     told = learnable, made.histories(), learned, silent, made.coasting()
-    if how.iter_size == 1 and not split:
+    if single:
         made.add(first, joint.parameters)
         return StepGraphs(first.result(), None, None, *told)
-    last = GraphGrowth(graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={}))
-    first.store_sums(joint.parameters, add=False)
-    further.store_sums(joint.parameters, add=True)
-    made.add(last, {name: last.sum_of(name) for name in joint.parameters})
-    return StepGraphs(first.result(), further.result(), last.result(), *told)
+    bare = graph.replace(nodes=(), inputs=(), outputs=(), values={}, losses={})
+    sums = {name: value for name, value in joint.parameters.items() if name not in factors}
+    first.store_sums(sums, add=False)
+    keep_factors(first, factors, further=False)
+    further.store_sums(sums, add=True)
+    keep_factors(further, factors, further=True)
+    last = GraphGrowth(bare.replace(parameters=further.parameters))
+    made.add(last, {name: last.sum_of(name) for name in sums})
+    return StepGraphs(first.result(), further.result(), last.result(), *told, factors)
+
+
+def _factors(joint: Joint, how: Updating) -> dict[str, Factors]:
+    """The gradients to keep as factors; norms and means over ranks need whole ones."""
+    if how.clip_gradients >= 0 or how.rule.local is not None or how.distribution is not None:
+        return {}
+    return factors_of(joint.graph, joint.parameters, how.iter_size)
 
 
 def variable_bytes(graphs: StepGraphs) -> int:
@@ -131,6 +156,22 @@ def variable_bytes(graphs: StepGraphs) -> int:
         if graph is not None:
             found.update(graph.parameters)
     return 4 * sum(count(p.shape or ()) for p in found.values() if p.owner is None)
+
+
+def between_passes(graphs: StepGraphs) -> frozenset[str]:
+    """Names of the variables that hold gradients, or their factors, until the update."""
+    sums = (sum_name(name) for name in graphs.learnable)
+    return frozenset((*sums, *(v for kept in graphs.factors.values() for v in kept.variables())))
+
+
+def summed_so_far(graphs: StepGraphs, passes: int) -> Graph:
+    """What makes the sums over an iteration's first passes of the gradients kept as factors."""
+    assert graphs.further is not None
+    bare = graphs.further.replace(nodes=(), inputs=(), outputs=(), values={}, losses={})
+    growth = GraphGrowth(bare)
+    made = {n: add_sum(growth, n, factors, passes) for n, factors in graphs.factors.items()}
+    growth.store_sums(made, add=False)
+    return growth.result()
 
 
 class UpdateGraph(NamedTuple):
@@ -226,6 +267,7 @@ class _Update:
     how: Updating
     frozen: frozenset[str] = field(default_factory=frozenset)
     whole: bool = False
+    factors: Mapping[str, Factors] = field(default_factory=dict)
 
     def histories(self) -> tuple[str, ...]:
         """The history's variables: all first halves, then all second ones."""
@@ -245,7 +287,10 @@ class _Update:
         for name in self.learnable:
             if name in self.frozen or name in coasting:
                 continue
-            self._update(growth, name, gradients.get(name), clipped)
+            gradient = gradients.get(name)
+            if name in self.factors:  # right before the update, so that no two are held at once
+                gradient = add_sum(growth, name, self.factors[name], self.how.iter_size)
+            self._update(growth, name, gradient, clipped)
 
     def coasting(self) -> tuple[str, ...]:
         """Parameters that an update moves by their history alone: with lr_mult 0, under SGD and

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
-from netc.backends.cpu.emit.gradients import inner_product_sums
+from netc.backends.cpu.emit.gradients import InnerProductSums, inner_product_sums
 from netc.backends.cpu.lowering import sweep_of
+from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.elementwise import add, chain_step
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.transpose import from_planes
 from netc.backends.cpu.steps.update import clip_steps, has_local_rate, update_steps
 from netc.backends.shared.layout import is_in_c_order, view_of
-from netc.backends.shared.views import External, Place, dense, moved
+from netc.backends.shared.views import External, Place, View, dense, moved
 from netc.ir.graph import Node
 from netc.ops.gradient_update import GradientUpdateParams, updated_by
 from netc.ops.update import ClipScaleParams, UpdateParams
@@ -73,26 +75,29 @@ def emit_gradient_update(context: EmitContext, node: Node) -> Sweeps | None:
     """Some rows of a gradient at a time, in scratch memory, and the update by them."""
     params: GradientUpdateParams = node.params
     own = updated_by(node)
-    sums = inner_product_sums(context, params.gradient, *node.inputs[: params.read])
+    found = [inner_product_sums(context, of, *read) for of, read in params.parts(node.inputs)]
+    sums = [one for one in found if one is not None]
     assert own is not None
-    if sums is None or not context.in_c_order(*own.arrays, *node.outputs):
+    if len(sums) < len(found) or not context.in_c_order(*own.arrays, *node.outputs):
         return None
     arrays, results, scalars = (
         [context.view(value).place for value in values]
         for values in (own.arrays, node.outputs, own.scalars)
     )
-    most = min(sums.y.c, band_rows(sums.columns))
-    scratch = dense(scratch_of(node), most, 1, 1, sums.columns)
+    every, columns = sums[0].y.c, sums[0].columns
+    most = min(every, band_rows(columns))
+    band = most * columns
+    scratch = dense(scratch_of(node), most * min(2, len(sums)), 1, 1, columns)
 
     def steps() -> Iterator[Step]:
-        for first in range(0, sums.y.c, most):
-            rows = range(first, min(first + most, sums.y.c))
-            yield from sums.steps(node.name, rows, scratch, context.target)
-            begin = first * sums.columns
+        for first in range(0, every, most):
+            rows = range(first, min(first + most, every))
+            yield from _band_steps(node.name, sums, rows, scratch, band, context.target)
+            begin = first * columns
             yield from update_steps(
                 node.name,
                 params.update,
-                len(rows) * sums.columns,
+                len(rows) * columns,
                 scratch.place,
                 [moved(place, begin) for place in arrays],
                 scalars,
@@ -102,11 +107,29 @@ def emit_gradient_update(context: EmitContext, node: Node) -> Sweeps | None:
     return [
         sweep_of(
             lambda: list(steps()),
-            [sums.x, sums.y, scratch, *arrays, *scalars],
+            [*(view for one in sums for view in (one.x, one.y)), scratch, *arrays, *scalars],
             [scratch, *results],
             scratch=scratch.count,
         )
     ]
+
+
+def _band_steps(
+    name: str,
+    sums: Sequence[InnerProductSums],
+    rows: range,
+    scratch: View,
+    band: int,
+    machine: Machine,
+) -> Iterator[Step]:
+    """Some rows of a gradient at the beginning of scratch memory; summands go behind the band."""
+    total, more = (
+        dense(moved(scratch.place, begin), len(rows), 1, 1, scratch.c) for begin in (0, band)
+    )
+    for number, one in enumerate(sums):
+        yield from one.steps(name, rows, more if number else total, machine)
+        if number:
+            yield chain_step(name, total, total, [add(more)])
 
 
 def emit_clip_scale(context: EmitContext, node: Node) -> Sweeps | None:
