@@ -251,6 +251,7 @@ class CompiledNet:
         return remade, self._made_of(None)
 
     def _made_of(self, memory: Budget | None) -> tuple[Any, ...]:
+        self.variables.fetch()  # the graph's arrays are theirs
         parts = {
             "graph": self.graph,
             "backend_name": self.backend,

@@ -16,14 +16,21 @@ How a change is noticed
 
 Writing to an array while a run is under way gives that run old elements, new ones or some of both;
 the next run has the new ones.
+
+Elements elsewhere
+    A program that runs on a device updates its copy there and says so (:meth:`Variable.moved_to`).
+    The array here is then out of date until somebody asks for it: :attr:`Variable.array`,
+    :meth:`Variable.lend` and all that goes through them bring the elements back first. An array
+    that a caller holds cannot ask, so it is brought up to date at the end of each run.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +43,16 @@ from netc.ops.array import AnyArray
 
 _ALIGNMENT = 64  # bytes: a cache line, and the widest vector
 _COMPARED = 1 << 18  # elements that are compared at a time
+
+
+class NewerCopy(Protocol):
+    """A variable's elements in other memory, where they are newer than the variable's own."""
+
+    def fetch(self, into: Array) -> None:
+        """Copy the elements into an array of the variable's shape."""
+
+    def copied(self) -> Callable[[], Array]:
+        """Keep a copy of the elements as of now where they are; what it gives fetches that."""
 
 
 class Variable:
@@ -57,26 +74,55 @@ class Variable:
             check_memory(4 * values.size, f"the place of variable `{name}`")
             shared = _aligned(values.shape)
             shared[...] = values
-        self.array = shared.reshape(values.shape)
+        self._array = shared.reshape(values.shape)
+        self._turn = threading.RLock()  # a read may fall into the end of a run
+        self._elsewhere: NewerCopy | None = None  # who has newer elements; never while lent
+        self._moves = False  # whether programs change it in other memory
         self._version = 0
         self._lent: weakref.ref[Array] | None = None  # what callers' arrays are views of
         self._seen: Array | None = None  # the elements at the last look, while anything is lent
 
     @property
+    def array(self) -> Array:
+        """The elements, at one place for good: up to date at the moment of asking."""
+        with self._turn:
+            newer, self._elsewhere = self._elsewhere, None
+            if newer is not None:
+                newer.fetch(self._array)
+                self._look()
+        return self._array
+
+    @property
     def shape(self) -> Shape:
         """The parameter's shape."""
-        return self.array.shape
+        return self._array.shape
+
+    def offset_of(self, view: AnyArray) -> int:
+        """Bytes from the first element to that of a view of the place."""
+        return int(view.ctypes.data - self._array.ctypes.data)
+
+    def copied(self) -> Callable[[], Array]:
+        """A function that gives the elements as they are now; they are copied where they lie."""
+        with self._turn:
+            if self._elsewhere is not None:
+                return self._elsewhere.copied()
+            copy = self._array.copy()
+        return lambda: copy
 
     def lend(self) -> Array:
         """The elements as an array that may be written to, for callers.
 
         All views of it refer to one array that nothing here holds, so its end is that of all.
         """
-        lent = self._lent() if self._lent is not None else None
-        if lent is None:
-            lent = _outer_view(self.array)
-            self._lent = weakref.ref(lent)
-        return lent.reshape(self.shape)
+        with self._turn:
+            current = self.array
+            lent = self._lent() if self._lent is not None else None
+            if lent is None:
+                lent = _outer_view(current)
+                self._lent = weakref.ref(lent)
+                if self._moves:  # a look that finds them unchanged spares the way back
+                    self._seen = current.copy()
+            return lent.reshape(self.shape)
 
     def write(self, values: AnyArray, part: Sequence[int] = ()) -> None:
         """Change the elements, or a part of them in C order.
@@ -89,23 +135,40 @@ class Variable:
             chosen = slice(*part)
             self.array.reshape(-1)[chosen] = values.reshape(-1)[chosen]
         else:
-            self.array[...] = values
+            with self._turn:
+                self._elsewhere = None  # all of it is written over
+                self._array[...] = values
         self.changed()
 
     def changed(self) -> None:
-        """Count a change of the elements that a program has made."""
+        """Count a change of the elements that a program has made here."""
         self._version += 1
+        self._look()
+
+    def moved_to(self, elsewhere: NewerCopy) -> int:
+        """Count a change that a program has made in other memory; the new version."""
+        with self._turn:
+            self._elsewhere, self._moves = elsewhere, True
+            self._version += 1
+            if self._lent is not None and self._lent() is None:
+                self._lent = self._seen = None  # what was written meanwhile has been written over
+            if self._lent is not None:
+                self.array  # noqa: B018 - whoever holds an array of it sees the new elements
+            return self._version
+
+    def _look(self) -> None:
+        """Remember the elements as they are, where somebody may write to them."""
         if self._seen is not None:
-            self._seen[...] = self.array
+            self._seen[...] = self._array
 
     def current_version(self) -> int:
         """How often the elements have changed, as far as can be told; equal means unchanged."""
         if self._lent is None:
             return self._version
         held = self._lent() is not None  # asked before the look: who held it may write meanwhile
-        if self._seen is None or not _same_bits(self._seen, self.array):
+        if self._seen is None or not _same_bits(self._seen, self._array):
             self._version += 1
-            self._seen = self.array.copy() if held else None
+            self._seen = self._array.copy() if held else None
         if not held:
             self._lent = self._seen = None
         return self._version
@@ -209,6 +272,11 @@ class Variables(Mapping[str, Array]):
                 )
             )
         return replace(parameter, array=held.array)
+
+    def fetch(self) -> None:
+        """Bring all elements up to date in the arrays that bound graphs have of them."""
+        for variable in self._variables.values():
+            variable.array  # noqa: B018 - which brings them
 
     def update(self, values: Mapping[str, AnyArray]) -> None:
         """Write to several variables, by name."""

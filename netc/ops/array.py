@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from netc.numeric import np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 #: What definitions take, compute with and give: an array of NumPy, or of a library that has NumPy's
 #: interface (CuPy). Blobs and weights are float32; indices, masks and float64 sums lie between.
@@ -32,6 +32,12 @@ def namespace(*arrays: object) -> ModuleType:
         if not isinstance(array, (np.ndarray, np.generic, int, float)):
             return sys.modules[type(array).__module__.partition(".")[0]]
     return np
+
+
+def contiguous(array: AnyArray, dtype: DTypeLike | None = None) -> AnyArray:
+    """An array in C order, of a type if one is named: itself where it is so already."""
+    found: AnyArray = namespace(array).ascontiguousarray(array, dtype)
+    return found
 
 
 Given = ParamSpec("Given")

@@ -8,13 +8,14 @@ every parameter's gradient are checked. A run that does not diverge pays for the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from netc.diagnostics import NetcError, Note, Span
 from netc.ir.graph import Array
+from netc.ir.types import Shape
 from netc.memory import budget
 from netc.solver.feeds import Feeds
 from netc.solver.programs import TrainNet
@@ -38,7 +39,8 @@ class Replay:
 
     def __init__(self, train: TrainNet, feeds: Feeds, passes: int) -> None:
         self._train, self._feeds, self._passes = train, feeds, passes
-        self._copy: dict[str, Array] = {}
+        self._copy: dict[str, Callable[[], Array]] = {}
+        self._shapes: dict[str, Shape] = {}
         self._start = self._position = 0
         self._rates: list[np.float32] = []
         room = budget().available()
@@ -50,7 +52,8 @@ class Replay:
         if self._works and (not self._copy or iteration >= self._start + EVERY):
             self._start, self._position = iteration, self._feeds.position
             places = self._train.places
-            self._copy = {name: place.array.copy() for name, place in places.items()}
+            self._copy = {name: place.copied() for name, place in places.items()}
+            self._shapes = {name: place.shape for name, place in places.items()}
             self._rates = []
 
     def forget(self) -> None:
@@ -69,11 +72,11 @@ class Replay:
         if not self._copy or iteration - self._start > len(self._rates):
             return ()
         places = self._train.places
-        if any(place.shape != self._copy[name].shape for name, place in places.items()):
+        if any(place.shape != self._shapes[name] for name, place in places.items()):
             return ()  # recurrent layers' states, of another batch size than at the copy
         end = self._feeds.position
         for name, place in places.items():
-            place.write(self._copy[name])
+            place.write(self._copy[name]())
         self._feeds.seek(self._position)
         try:
             return tuple(self._told(iteration))

@@ -35,6 +35,7 @@ from netc.backends.cuda.program import (
     Launch,
     Steps,
 )
+from netc.backends.cuda.resident import Residents
 from netc.backends.cuda.rules import RULES, padding
 from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.together import joined
@@ -59,7 +60,7 @@ class CudaBackend:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._uploads = Uploads(device)
+        self._uploads, self._residents = Uploads(device), Residents(device)
 
     options = CudaOptions
     precisions = tuple(PRECISIONS)
@@ -86,15 +87,20 @@ class CudaBackend:
         options, graph = replace(options, variables=variables), variables.bind(graph)
         planned, rest = split(graph)
         if rest is None:
-            return prepare(planned, options, self._device, self._uploads)
-        inner = prepare(planned, options, self._device, self._uploads) if planned.nodes else None
+            return self._prepared(planned, options)
+        inner = self._prepared(planned, options) if planned.nodes else None
         return MixedExecutable(graph, inner, rest, self._device, variables)
 
+    def _prepared(self, graph: Graph, options: Options) -> CudaExecutable:
+        return prepare(graph, options, self._device, self._uploads, self._residents)
 
-def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) -> CudaExecutable:
+
+def prepare(
+    graph: Graph, options: Options, device: Device, uploads: Uploads, residents: Residents
+) -> CudaExecutable:
     """An executable of a graph whose sizes are known, and whose variables are bound."""
     variables = Variables() if options.variables is None else options.variables
-    packing = DevicePacking(device, versions(variables.read_by(graph)))
+    packing = DevicePacking(device, versions(variables.read_by(graph)), residents)
     optimized, applied = run_passes(graph, passes_for(options.passes))
     optimized, applied = recomputed(optimized, applied, _arena_bytes, options.blobs)
     records, own = lower_chains(optimized), options.own_as(CudaOptions)
@@ -124,6 +130,7 @@ def prepare(graph: Graph, options: Options, device: Device, uploads: Uploads) ->
         device,
         uploads,
         packing,
+        residents,
         own.graph,
         options.progress,
         variables,
@@ -177,6 +184,7 @@ class CudaExecutable:
     device: Device
     uploads: Uploads
     packing: DevicePacking
+    residents: Residents
     graph: bool = True
     progress: Progress | None = None
     variables: Variables = field(default_factory=Variables)
@@ -201,7 +209,10 @@ class CudaExecutable:
         edges = (self._load, self._store, self._load_image)
         self.device.build((*self.program.kernels, *edges), self.progress)
         self.program = self.uploads.program(self.program, self.packing)
-        self._weights = DeviceWeights(self.device)
+        self._updated = {n: self.variables.variable(n) for n in self.emission.graph.updates}
+        for variable in self.variables.read_by(self.emission.graph):
+            self.packing.resident(variable)
+        self._weights = DeviceWeights(self.device, self.variables, self.residents)
         self.device.wait()  # the next call may be on another stream
 
     def run(self, feeds: Mapping[str, object]) -> dict[str, AnyArray]:
@@ -211,7 +222,7 @@ class CudaExecutable:
         """
         with self.device.active():
             if not self.reads_variables:
-                return self._within_memory(lambda: self._run(feeds, {}))
+                return self._within_memory(lambda: self._run(feeds))
             with self.variables.lock:
                 return self._within_memory(lambda: self._run_and_update(feeds))
 
@@ -221,20 +232,15 @@ class CudaExecutable:
         return any(p.variable for p in self.emission.graph.parameters.values())
 
     def _run_and_update(self, feeds: Mapping[str, object]) -> dict[str, AnyArray]:
-        changed = self.packing.refresh()
-        names = {variable.name for variable in changed}
-        parameters = self.emission.graph.parameters.values()
-        self._weights.forget(p.name for p in parameters if (p.owner or p.name) in names)
-        made: dict[str, AnyArray] = {}
-        results = self._run(feeds, made)
+        self.packing.refresh()
+        results = self._run(feeds)
         self.device.wait()  # the next run may write to what this one reads
-        self.variables.update({name: self.device.to_host(a) for name, a in made.items()})
+        for variable in self._updated.values():
+            self.packing.resident(variable).updated()
         return results
 
-    def _run(
-        self, feeds: Mapping[str, object], updates: dict[str, AnyArray]
-    ) -> dict[str, AnyArray]:
-        """The outputs; what is to be written to variables is put into ``updates``."""
+    def _run(self, feeds: Mapping[str, object]) -> dict[str, AnyArray]:
+        """The outputs; updates are written to the variables' copies on the device."""
         graph, device = self.emission.graph, self.device
         on_device = any(device.owns(feeds[name]) for name in graph.inputs[:1])
         context = self._take()
@@ -246,7 +252,9 @@ class CudaExecutable:
             self._give_back(context)
             raise error
         results = {name: self._result(context, name) for name in graph.outputs}
-        updates.update({n: self._result(context, v) for n, v in graph.updates.items()})
+        for name, variable in self._updated.items():
+            target = self.packing.resident(variable).buffer.address
+            self._store_value(context, graph.updates[name], target)
         self._give_back(context)
         if on_device:
             return results
@@ -344,13 +352,17 @@ class CudaExecutable:
 
     def _result(self, context: DeviceContext, name: str) -> AnyArray:
         """A value as a new array."""
+        array = self.device.empty(self.emission.graph.shape(name), np.float32)
+        self._store_value(context, name, self.device.address(array))
+        return array
+
+    def _store_value(self, context: DeviceContext, name: str, target: int) -> None:
+        """Copy a value to an address, as float32 in C order."""
         shape, view = self.emission.graph.shape(name), self.emission.view(name)
-        array = self.device.empty(shape, np.float32)
         if (name, None) not in self._copies:
             own = stored_strides(shape, view)
             self._copies[name, None] = edge_copy(self._store, shape, own, c_strides(shape))
-        self._start(self._copies[name, None], context.address(view), self.device.address(array))
-        return array
+        self._start(self._copies[name, None], context.address(view), target)
 
     def _start(self, copy: KernelCall | None, source: int, target: int) -> None:
         if copy is not None:

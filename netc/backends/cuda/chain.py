@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netc.backends.cuda.program import Argument
 from netc.backends.shared.derived import Weights, derivable
@@ -15,7 +14,7 @@ from netc.backends.shared.layout import c_strides, has_channels, stored_strides
 from netc.backends.shared.views import View
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
-from netc.ops.array import AnyArray
+from netc.ops.array import AnyArray, contiguous
 from netc.ops.fused import BoundStage
 
 Strides = Sequence[int]
@@ -76,7 +75,7 @@ class ChainCode:
 
     def bias(self, array: Weights) -> str:
         """A product's bias."""
-        return f"{self._field('const float*', _floats(array))}[channel]"
+        return f"{self._field('const float*', as_floats(array))}[channel]"
 
     def channel(self, array: Weights) -> str:
         """A trained number of the element's channel (axis 1), or one for all."""
@@ -84,7 +83,7 @@ class ChainCode:
 
     def spread_array(self, array: Weights, start: int) -> str:
         """A trained array whose axes are those of the value from ``start`` on."""
-        pointer = self._field("const float*", _floats(array))
+        pointer = self._field("const float*", as_floats(array))
         return f"{pointer}[{self._index(array.shape, c_strides(array.shape), start)}]"
 
     def spread_value(self, value: str, start: int) -> str:
@@ -140,5 +139,6 @@ class ChainCode:
 
 
 @derivable
-def _floats(array: AnyArray) -> NDArray[np.float32]:
-    return np.ascontiguousarray(array, np.float32).reshape(-1)
+def as_floats(array: AnyArray) -> AnyArray:
+    """An array as kernels read it beside values: float32, its elements in order."""
+    return contiguous(array, np.float32).reshape(-1)

@@ -16,10 +16,10 @@ from netc.backends.cuda.program import Argument
 from netc.backends.cuda.slopes import dropped, is_slope, slope
 from netc.backends.cuda.source import Code
 from netc.backends.shared.derived import Weights, derived
-from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.ops.activation import ClipParams
 from netc.ops.arithmetic import BaseParams, PowerParams
+from netc.ops.array import AnyArray
 from netc.ops.batch_norm import BatchNormParams, uses_batch_statistics
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.elementwise import EltwiseParams
@@ -211,16 +211,17 @@ def _batch_norm(
     return f"{chain.channel(arrays[3])} * ({y}) + {chain.channel(arrays[4])}"
 
 
-def _corrected(sums: Array, factor: Array) -> Array:
+def _corrected(sums: AnyArray, factor: AnyArray) -> AnyArray:
     """Running sums as averages (batch_norm_layer.cpp)."""
-    count = np.float32(factor.reshape(-1)[0])
+    count = factor.reshape(-1)[:1]
     with np.errstate(all="ignore"):
-        return sums * (count if count == 0 else np.float32(1) / count)
+        averages: AnyArray = sums * np.where(count == 0, count, np.float32(1) / count)
+        return averages
 
 
-def _deviation(sums: Array, factor: Array, eps: float) -> Array:
+def _deviation(sums: AnyArray, factor: AnyArray, eps: float) -> AnyArray:
     with np.errstate(all="ignore"):
-        deviation: Array = np.sqrt(_corrected(sums, factor) + np.float32(eps))
+        deviation: AnyArray = np.sqrt(_corrected(sums, factor) + np.float32(eps))
         return deviation
 
 

@@ -35,6 +35,7 @@ class MixedExecutable:
         if not self.variables:
             return self._run(feeds)[0]
         with self.variables.lock:
+            self.variables.fetch()  # the definitions on the host read them
             results, known = self._run(feeds)
             made = {name: self._on_host(known[v]) for name, v in self.graph.updates.items()}
             # A value may be the variable itself (Parameter), which an earlier update writes to.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netc.backends.cuda.chain import ChainCode, FusedOutput
 from netc.backends.cuda.chains import chain_code
@@ -21,7 +20,7 @@ from netc.backends.shared.layout import view_of
 from netc.backends.shared.views import Arena, Place, View
 from netc.backends.variables import Variables
 from netc.ir.graph import Graph, Node
-from netc.ops.array import AnyArray
+from netc.ops.array import AnyArray, contiguous
 from netc.ops.fused import BoundStage
 from netc.plan.storage import BYTES, Storage
 
@@ -69,18 +68,19 @@ PRECISIONS = {
 _LOST = 0x1FFF  # the bits of a float32 that a TF32 number has not
 
 
-def as_tf32(array: NDArray[np.float32]) -> NDArray[np.float32]:
+def as_tf32(array: AnyArray) -> AnyArray:
     """Numbers rounded to TF32, ties away from zero; the array itself where they are already."""
     bits = array.view(np.uint32)
-    if not (bits & _LOST).any():
+    if isinstance(array, np.ndarray) and not (bits & _LOST).any():
         return array
-    rounded: NDArray[np.float32] = ((bits + (_LOST + 1) // 2) & ~np.uint32(_LOST)).view(np.float32)
-    return np.where(np.isfinite(array), rounded, array)
+    rounded = ((bits + (_LOST + 1) // 2) & ~np.uint32(_LOST)).view(np.float32)
+    kept: AnyArray = np.where(np.isfinite(array), rounded, array)
+    return kept
 
 
 def _in_one_piece(array: AnyArray, kind: type[np.floating]) -> AnyArray:
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(array, kind)
+        return contiguous(array, kind)
 
 
 @dataclass(frozen=True)

@@ -89,5 +89,7 @@ def run_on_host(
         np.ascontiguousarray(device.to_host(_copied(context, graph, v, views[v])), dtype=np.float32)
         for v in node.inputs
     ]
-    results = [device.asarray(result) for result in reference.run_node(graph, node, inputs)]
-    _put(context, graph, node, views, results)
+    weights = [context.weights.on_host(graph, name) for name in node.parameters]
+    results = reference.run_definition(node, inputs, weights)
+    made = [device.asarray(np.asarray(result, np.float32)) for result in results]
+    _put(context, graph, node, views, made)

@@ -9,7 +9,7 @@ arena of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from netc.backends.cuda.device import Code, Device, DeviceBuffer, KernelCall, Mark, StreamSlot
-from netc.backends.reference import parameter_array
-from netc.backends.shared.derived import Derived
+from netc.backends.shared.derived import Derived, elements, trained
 from netc.backends.shared.derived import Weights as TrainedArray
 from netc.backends.shared.views import Arena, Place, View, Workspace, moved
+from netc.backends.variables import Variables
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
 from netc.ops.array import AnyArray
 
 if TYPE_CHECKING:
     from netc.backends.cuda.products.product import Product
+    from netc.backends.cuda.resident import Residents
 
 ALIGNMENT = 256  # bytes; what device memory allocators give
 
@@ -183,24 +184,37 @@ class DeviceProgram:
 
 
 class DeviceWeights:
-    """Trained arrays as the device's library has them, for definitions; each made when needed."""
+    """Trained arrays as definitions read them: the device's library's, or the host's.
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
+    Args:
+        device: where; constants are uploaded when they are first needed.
+        variables: the graph's.
+        residents: variables on the device.
+    """
+
+    def __init__(self, device: Device, variables: Variables, residents: Residents) -> None:
+        self._device, self._variables, self._residents = device, variables, residents
+        self._known: dict[str, TrainedArray] = {}
         self._arrays: dict[str, AnyArray] = {}
 
     def array(self, graph: Graph, name: str) -> AnyArray:
-        """One of them."""
+        """One of them on the device."""
+        array = self._trained(graph, name)
+        if isinstance(array, Derived):
+            return array.now(self._residents.seen)
         if name not in self._arrays:
-            array = self._device.asarray(parameter_array(graph, name))
+            self._arrays[name] = self._device.asarray(array)
             self._device.wait()  # a call that is on another stream may read it next
-            self._arrays[name] = array
         return self._arrays[name]
 
-    def forget(self, names: Iterable[str]) -> None:
-        """Take these anew from the host when they are next needed."""
-        for name in names:
-            self._arrays.pop(name, None)
+    def on_host(self, graph: Graph, name: str) -> AnyArray:
+        """One of them on the host, as of now."""
+        return elements(self._trained(graph, name))
+
+    def _trained(self, graph: Graph, name: str) -> TrainedArray:
+        if name not in self._known:
+            self._known[name] = trained(graph, self._variables, name)
+        return self._known[name]
 
 
 @dataclass(eq=False)

@@ -36,7 +36,8 @@ class Derived:
         array: its elements, always at one place.
         variables: what it is made of.
         make: gives its elements as of now, as a new array; None if ``array`` shares the memory of
-            a variable, and so is always as of now.
+            a variable, and so is a view of its elements. It is given what reads such views, and
+            works in the library that has what this gives.
         base: the derived array in whose memory it lies; None where that is its own.
         recipe: what a backend fills ``array`` by in the place of ``make``; until a program's first
             run the array then holds nothing.
@@ -45,7 +46,7 @@ class Derived:
 
     array: Content
     variables: tuple[Variable, ...]
-    make: Callable[[], Content] | None = None
+    make: Callable[[Read], Content] | None = None
     base: Derived | None = None
     recipe: Recipe | None = None
     parts: tuple[Weights, ...] = ()
@@ -116,9 +117,19 @@ class Derived:
             return joined([part.transpose(*axes) for part in self.parts])
         return derived(lambda array: array.transpose(*axes), self)
 
-    def now(self) -> Content:
-        """Its elements as of now."""
-        return self.array if self.make is None else self.make()
+    def now(self, read: Read | None = None) -> Content:
+        """Its elements as of now; ``read`` gives those of views, the host's if it is None."""
+        read = read or _on_host
+        return read(self) if self.make is None else self.make(read)
+
+
+Read = Callable[[Derived], Content]  # a view of a variable -> its elements
+
+
+def _on_host(view: Derived) -> Content:
+    for variable in view.variables:
+        variable.array  # noqa: B018 - which brings them up to date
+    return view.array
 
 
 Weights = Content | Derived
@@ -143,15 +154,16 @@ def derived(function: Callable[..., Content], *operands: object) -> Weights:
 
     Args:
         function: gives an array; it looks at elements only to compute with them, so that the
-            result's shape and type never change.
+            result's shape and type never change. Where a backend keeps variables on a device it
+            takes that library's arrays too.
         *operands: arrays, derived arrays, or anything else.
     """
     sources = [operand for operand in operands if isinstance(operand, Derived)]
     if not sources:
         return function(*operands)
 
-    def make() -> Content:
-        return function(*(o.now() if isinstance(o, Derived) else o for o in operands))
+    def make(read: Read) -> Content:
+        return function(*(o.now(read) if isinstance(o, Derived) else o for o in operands))
 
     # Made once now for its shape and memory; ``make`` makes its elements again later.
     array = function(*(o.array if isinstance(o, Derived) else o for o in operands))
@@ -160,7 +172,7 @@ def derived(function: Callable[..., Content], *operands: object) -> Weights:
     if base is not None and base.make is None:
         return Derived(array, base.variables)
     if base is None and any((s.base or s).recipe is not None for s in sources):
-        array = make()  # what a backend is to fill holds nothing yet
+        array = make(_on_host)  # what a backend is to fill holds nothing yet
     variables = tuple(dict.fromkeys(v for source in sources for v in source.variables))
     return Derived(array, variables, make, base)
 

@@ -128,7 +128,7 @@ def _recipe(
     by_numpy: Callable[[Content], Content],
     steps: Callable[[Machine], list[Step]],
 ) -> Derived:
-    return Derived(target, source.variables, lambda: by_numpy(source.now()), None, steps)
+    return Derived(target, source.variables, lambda read: by_numpy(source.now(read)), None, steps)
 
 
 def _single_taps(array: AnyArray) -> list[AnyArray]:

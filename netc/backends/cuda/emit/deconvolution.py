@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from itertools import product as pairs
 
 import numpy as np
-from numpy.typing import NDArray
 
 from netc.backends.cuda.chain import FusedOutput
 from netc.backends.cuda.emission import CudaEmitContext, element_launch, epilogue_code
@@ -27,7 +26,8 @@ from netc.backends.cuda.products.product import Phases, Product
 from netc.backends.cuda.products.tiles import MAX_PARTS
 from netc.backends.cuda.program import Steps
 from netc.backends.shared.derived import Weights, derived
-from netc.ir.graph import Array, Node
+from netc.ir.graph import Node
+from netc.ops.array import AnyArray
 from netc.ops.convolution_params import ConvolutionParams, deconvolution_axes
 from netc.ops.fused import bind_stages
 from netc.ops.window import Axis
@@ -152,23 +152,30 @@ class _Residue:
         far = [(t, first + axis.pad - t * axis.dilation) for t in range(axis.kernel)]
         self.taps = [(t, at // axis.stride) for t, at in far if at % axis.stride == 0]
 
+    @property
+    def slice(self) -> slice:
+        """The taps among the kernel's; they are equally far apart, as multiples of a number are."""
+        if len(self.taps) < 2:
+            first = self.taps[0][0] if self.taps else 0
+            return slice(first, first + len(self.taps))
+        (first, _), (second, _), *_ = self.taps
+        return slice(first, self.taps[-1][0] + 1, second - first)
+
 
 def _residues(axis: Axis) -> list[_Residue]:
     return [_Residue(axis, first) for first in range(axis.stride)]
 
 
 def _all_phases(
-    weight: Array, chosen: Sequence[tuple[_Residue, _Residue]], side: int
-) -> NDArray[np.float32]:
+    weight: AnyArray, chosen: Sequence[tuple[_Residue, _Residue]], side: int
+) -> AnyArray:
     """The weights of all phases, one after another."""
     parts = [_phase_weights(weight, one, other, side) for one, other in chosen]
     return np.concatenate([part.reshape(-1) for part in parts])
 
 
-def _phase_weights(weight: Array, one: _Residue, other: _Residue, side: int) -> NDArray[np.float32]:
+def _phase_weights(weight: AnyArray, one: _Residue, other: _Residue, side: int) -> AnyArray:
     """(all outputs, taps of the phase * inputs), rows filled up with zeros to 16 bytes."""
-    rows = [t for t, _ in one.taps]
-    columns = [t for t, _ in other.taps]
-    seen = weight[..., rows, :][..., columns]  # groups, inputs, outputs, taps down, taps across
+    seen = weight[..., one.slice, other.slice]  # groups, inputs, outputs, taps down, taps across
     matrix = seen.transpose(0, 2, 3, 4, 1).reshape(weight.shape[0] * weight.shape[2], -1)
     return np.pad(matrix, ((0, 0), (0, -matrix.shape[1] % side)))

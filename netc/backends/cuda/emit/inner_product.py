@@ -16,8 +16,9 @@ from netc.backends.cuda.program import Steps
 from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View, dense
-from netc.ir.graph import Array, Node
+from netc.ir.graph import Node
 from netc.ir.types import Shape, canonical_axis, count
+from netc.ops.array import AnyArray, contiguous
 from netc.ops.fused import BoundStage, bind_stages
 from netc.passes.epilogue import chain_of
 
@@ -55,14 +56,14 @@ def flat_rows(view: View, shape: Shape, axis: int) -> View | None:
 
 
 @derivable
-def stored_order(matrix: Array, shape: Shape, axis: int) -> Array:
+def stored_order(matrix: AnyArray, shape: Shape, axis: int) -> AnyArray:
     """The matrix with its columns in the order in which the vectors' elements are stored."""
     if len(shape) != 4:
-        return np.ascontiguousarray(matrix)
+        return contiguous(matrix)
     axes = list(range(1, 1 + len(shape) - axis))
     channels = axes.pop(1 - axis)
     split = matrix.reshape(len(matrix), *shape[axis:])
-    return np.ascontiguousarray(split.transpose(0, *axes, channels)).reshape(matrix.shape)
+    return contiguous(split.transpose(0, *axes, channels)).reshape(matrix.shape)
 
 
 def _target(

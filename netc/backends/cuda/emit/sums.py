@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from netc.backends.cuda.chain import as_floats
 from netc.backends.cuda.emission import THREADS, CudaEmitContext, blocks, side
 from netc.backends.cuda.emit.elementwise import emit_chain
 from netc.backends.cuda.emit.moves import copy_kernel
 from netc.backends.cuda.program import Argument, Int64, Launch, SplitKCounters, Steps
-from netc.backends.shared.derived import Weights, derived
+from netc.backends.shared.derived import Weights
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View, Workspace, dense
 from netc.ir.graph import Node
-from netc.ops.array import AnyArray
 from netc.ops.axes import axis_in
 from netc.ops.batch_norm import BatchNormParams, uses_batch_statistics
 from netc.ops.gradient import GradientParams
@@ -147,18 +147,10 @@ def emit_batch_norm(emission: CudaEmitContext, node: Node) -> Steps | None:
         return []
     floats = Floats(emission)
     mean, variance = floats.view(0, x.c), floats.view(x.c, x.c)
-    own = [_floats(emission.array(name)) for name in node.parameters[_STATISTICS:]]
+    own = [as_floats(emission.array(name)) for name in node.parameters[_STATISTICS:]]
     first = moments_launch(emission, node.name, x, mean, variance, 2 * x.c)
     last = _normalized(emission, node.name, x, None, y, (mean, variance), params.eps, own)
     return in_order([first, last])
-
-
-def _floats(array: Weights) -> Weights:
-    return derived(_contiguous, array)
-
-
-def _contiguous(array: AnyArray) -> AnyArray:
-    return np.ascontiguousarray(array, np.float32).reshape(-1)
 
 
 def _normalized(
@@ -203,7 +195,7 @@ def emit_batch_norm_back(emission: CudaEmitContext, node: Node) -> Steps | None:
     if y.count == 0:
         return []
     vectors = [Floats(emission).view(i * x.c, x.c) for i in range(4)]
-    own = [_floats(emission.array(name)) for name in node.parameters]
+    own = [as_floats(emission.array(name)) for name in node.parameters]
     taken, mean = 4 * x.c, 1.0 / max(1, x.pixels)
     launches = [
         moments_launch(emission, node.name, x, vectors[0], vectors[1], taken),
@@ -283,7 +275,7 @@ def emit_running(emission: CudaEmitContext, node: Node) -> Steps | None:
     x, new = emission.view(node.inputs[0]), [emission.view(value) for value in node.outputs]
     if x.count == 0:
         return None
-    old = [_floats(emission.array(name)) for name in node.parameters]
+    old = [as_floats(emission.array(name)) for name in node.parameters]
     mean, variance = (Floats(emission).view(i * x.c, x.c) for i in range(2))
     keep = np.float32(layer.moving_average_fraction)
     if layer.fillers:

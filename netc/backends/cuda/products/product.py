@@ -14,8 +14,8 @@ from netc.backends.cuda.products.tiles import Size
 from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
-from netc.ir.graph import Array
 from netc.ir.types import show
+from netc.ops.array import AnyArray, contiguous
 
 _BEYOND = 128  # entries of a table that the kernel reads after the last: of two tiles along K
 
@@ -113,7 +113,7 @@ def product_key(product: Product, item: int) -> str:
 
 
 @derivable
-def padded(matrix: Array, item: int) -> Array:
+def padded(matrix: AnyArray, item: int) -> AnyArray:
     """A matrix with columns of zeros, so that each row begins at a multiple of 16 bytes."""
     missing = -matrix.shape[1] % (16 // item)
     return np.pad(matrix, ((0, 0), (0, missing))) if missing else matrix
@@ -149,6 +149,6 @@ def tap_table(product: Product, by_element: bool) -> NDArray[np.int32]:
 
 
 @derivable
-def taps_first(weights: Array) -> Array:
+def taps_first(weights: AnyArray) -> AnyArray:
     """Caffe's (outputs, channels, kernel ...) -> (outputs, K), channels innermost."""
-    return np.ascontiguousarray(np.moveaxis(weights, 1, -1)).reshape(len(weights), -1)
+    return contiguous(np.moveaxis(weights, 1, -1)).reshape(len(weights), -1)

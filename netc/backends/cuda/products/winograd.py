@@ -23,8 +23,8 @@ from netc.backends.cuda.program import Launch
 from netc.backends.shared.cook_toom import matrices
 from netc.backends.shared.derived import Weights, derivable
 from netc.backends.shared.views import Workspace, dense
-from netc.ir.graph import Array
 from netc.ir.types import MAX_COUNT
+from netc.ops.array import AnyArray, contiguous, namespace
 
 WINOGRAD = (2, 4)  # outputs of a tile, along each axis
 _HERE = np.zeros((1, 2), np.int32)  # the only tap
@@ -81,13 +81,18 @@ def middle_size(product: Product, outputs: int) -> Size:
 
 
 @derivable
-def transformed(weights: Array, channels: int, outputs: int) -> Array:
+def transformed(weights: AnyArray, channels: int, outputs: int) -> AnyArray:
     """(O, 9 * channels) as taps first -> (values * O, channels): G g GT of each filter."""
-    # G g GT of all filters at once: kron(G, G) applied to the 9 taps.
+    # G g GT of all filters at once: kron(G, G) applied to the 9 taps, one after another. A device's
+    # library may have no matrix product.
     g = np.array(matrices(outputs, 3).filter)
     taps = weights.reshape(len(weights), 9, channels).transpose(1, 0, 2).astype(np.float64)
-    moved = np.kron(g, g) @ taps.reshape(9, -1)
-    return np.ascontiguousarray(moved.reshape(-1, channels), np.float32)
+    factors = namespace(weights).asarray(np.kron(g, g))[..., None]
+    taps = taps.reshape(9, 1, -1)
+    moved = factors[:, 0] * taps[0]
+    for tap in range(1, 9):
+        moved += factors[:, tap] * taps[tap]
+    return contiguous(moved.reshape(-1, channels), np.float32)
 
 
 def winograd_launches(

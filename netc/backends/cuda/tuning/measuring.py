@@ -10,6 +10,7 @@ from netc.backends.cuda.device import Device, DeviceBuffer, DeviceError, KernelC
 from netc.backends.cuda.emission import CudaEmitContext
 from netc.backends.cuda.products.tiles import ProductConfig
 from netc.backends.cuda.program import DeviceContext, DeviceProgram, DeviceWeights, Launch
+from netc.backends.cuda.resident import Residents
 from netc.backends.cuda.tuning.trials import (
     OTHER,
     TOLERANCE,
@@ -21,6 +22,7 @@ from netc.backends.cuda.tuning.trials import (
 )
 from netc.backends.cuda.uploads import DevicePacking, Uploads
 from netc.backends.shared.derived import elements
+from netc.backends.variables import Variables
 from netc.ops.array import AnyArray
 
 _COLD = 64 << 20  # bytes of weights among which the runs go round, so that few are in a cache
@@ -96,8 +98,9 @@ class Bench:
         device, item = self._device, self._emission.precision.item
         program = DeviceProgram(tuple(launches), item * self._trial.arena, item)
         device.build(program.kernels)
-        placed = self._uploads.program(program, DevicePacking(device, {}))
-        context = DeviceContext(placed, device, DeviceWeights(device))
+        residents = Residents(device)  # a trial has no variables
+        placed = self._uploads.program(program, DevicePacking(device, {}, residents))
+        context = DeviceContext(placed, device, DeviceWeights(device, Variables(), residents))
         context.array(self._trial.product.x)[...] = self._there
         if self._trial.epilogue.other is not None:
             there = context.array(self._trial.epilogue.other)

@@ -73,6 +73,8 @@ class EmulatedDevice:
         self.order = order
         self.launches = 0
         self.measured = 0
+        self.up: list[int] = []  # bytes of each copy from the host
+        self.down: list[int] = []  # and to it
         self._memory: list[Memory] = []
 
     def active(self) -> AbstractContextManager[Any]:
@@ -96,6 +98,7 @@ class EmulatedDevice:
         return memory
 
     def upload(self, array: Any) -> DeviceBuffer:
+        self.up.append(array.nbytes)
         memory = self.allocate(array.nbytes)
         assert isinstance(memory, Memory)
         memory.bytes[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
@@ -118,13 +121,19 @@ class EmulatedDevice:
         return arrays.wrap(np.lib.stride_tricks.as_strided(flat, tuple(shape), tuple(strides)))
 
     def asarray(self, value: Any) -> Any:
-        return value if self.owns(value) else arrays.wrap(np.array(value, copy=True))
+        if self.owns(value):
+            return value
+        copy = np.array(value, copy=True)
+        self.up.append(copy.nbytes)
+        return arrays.wrap(copy)
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Any:
         return arrays.wrap(np.full(tuple(shape), np.nan, dtype))
 
     def to_host(self, array: Any) -> Any:
-        return np.array(arrays.unwrap(array), copy=True)
+        copy = np.array(arrays.unwrap(array), copy=True)
+        self.down.append(copy.nbytes)
+        return copy
 
     def owns(self, value: Any) -> bool:
         return isinstance(value, arrays.Array)
