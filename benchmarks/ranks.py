@@ -177,11 +177,11 @@ def _efficiency(rounds: Sequence[Mapping[str, float]], kind: str) -> float:
 
 def _model(timeline: Result, link: Result, beside: float) -> dict[str, float]:
     """The model's efficiency of two ranks of this machine."""
-    memory = SharedMemory(link["averaged"], link["meeting"])
+    memory = SharedMemory(link["meeting"])
     messages = Messages(link["latency"], link["bandwidth"], link["averaged"])
     return {
-        "two": timeline["total"] / memory.step(timeline, 2, beside),
-        "messages": timeline["total"] / messages.in_turn(timeline, 2, beside),
+        "two": timeline["one"] / memory.step(timeline["of_two"], beside),
+        "messages": timeline["one"] / messages.in_turn(timeline, 2, beside),
     }
 
 

@@ -1,7 +1,7 @@
 """What an iteration on several ranks should take, of what was measured on one machine.
 
-Args of both models are seconds and bytes; ``timeline`` is what ``ranks.py`` measures of one rank:
-its iteration, when each bucket's gradients are ready, the bytes of each bucket, and the update.
+Args of both models are seconds and bytes; ``timeline`` is what ``ranks.py`` measures of one rank
+that goes by messages: its iteration, when each bucket's gradients are ready, and their bytes.
 """
 
 from __future__ import annotations
@@ -13,31 +13,24 @@ from typing import Any, NamedTuple
 class SharedMemory(NamedTuple):
     """Ranks of one machine, which exchange slices in memory: see netc/ranks/shared.py.
 
-    A rank takes the means of its own slices of the gradients, which lie in shared memory, and
-    updates those alone. This is work of the cores that compute, and so is what the machine's memory
-    cannot do for all at once: a rank beside others that do not talk to it takes longer than alone,
-    and a mean is timed while all ranks take one.
+    A rank makes or averages its own slices of the gradients, and updates those alone. This is work
+    of the cores that compute, so what a rank does is timed while nobody is there to wait for; and
+    what the machine's memory cannot do for all at once makes it slower beside others.
 
     Args:
-        averaged: bytes of one gradient a second of which a rank takes the mean.
         meeting: seconds until all ranks know that all are there.
     """
 
-    averaged: float
     meeting: float
 
-    def step(self, timeline: Mapping[str, Any], ranks: int, beside: float) -> float:
+    def step(self, alone: float, beside: float) -> float:
         """Seconds of an iteration.
 
         Args:
-            timeline: of one rank, alone.
-            ranks: how many there are.
+            alone: seconds of an iteration of one of the ranks, without the others.
             beside: how much longer an iteration takes beside ranks that do not talk to this one.
         """
-        size = sum(timeline["bytes"])
-        alone = timeline["total"] - timeline["update"] * (ranks - 1) / ranks
-        talk = size / ranks / self.averaged + 3 * self.meeting
-        return float(beside * alone + talk)
+        return beside * alone + 3 * self.meeting
 
 
 class Messages(NamedTuple):

@@ -24,7 +24,7 @@ from netc.ops.array import AnyArray, namespace
 from netc.ops.catalog import CATALOG
 from netc.ops.define import FLOAT, ShapeError
 from netc.ops.gradient import GradientParams
-from netc.ops.update import part_of
+from netc.ops.gradient_update import part_of
 from netc.passes.base import Applied, run_passes
 from netc.passes.recompute import recomputed
 from netc.plan.needs import ask_for_definitions, live_bytes

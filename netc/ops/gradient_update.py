@@ -13,7 +13,7 @@ from functools import reduce
 from typing import NamedTuple, TypeVar
 
 from netc.ir.graph import Graph, Node
-from netc.ir.types import Shape
+from netc.ir.types import Shape, count
 from netc.ops.array import Arrays
 from netc.ops.axes import axis_in
 from netc.ops.catalog import has_role
@@ -117,6 +117,13 @@ def _is_variable(node: Node) -> bool:
     return isinstance(node.params, ParameterParams)
 
 
+def part_of(graph: Graph, value: str) -> tuple[int, ...]:
+    """Begin and end of the elements, in C order, that a value's update writes; empty for all."""
+    maker = graph.producers.get(value)
+    own = None if maker is None else updated_by(maker)
+    return () if own is None or own.params is None else own.params.part
+
+
 def gradient_update_op(ops: Mapping[str, ErasedOp]) -> OpDef[GradientUpdateParams]:
     """The op of a gradient with its update.
 
@@ -135,7 +142,13 @@ def gradient_update_op(ops: Mapping[str, ErasedOp]) -> OpDef[GradientUpdateParam
     ) -> Cost:
         costs = [gradient.cost(of, own, outputs[:1]) for of, own in params.parts(inputs)]
         costs.append(update.cost(params.update, [outputs[0], *inputs[params.read :]], outputs))
-        return Cost(sum(c.macs for c in costs), sum(c.operations for c in costs))
+        whole = count(outputs[0])
+        begin, end = params.update.part or (0, whole)
+        share = (end - begin) / max(1, whole)
+        macs, operations = (
+            sum(n) for n in zip(*((c.macs, c.operations) for c in costs), strict=True)
+        )
+        return Cost(int(share * macs), int(share * operations))
 
     def memory(
         params: GradientUpdateParams, inputs: Sequence[Shape], outputs: Sequence[Shape]

@@ -136,5 +136,5 @@ OTHER_NAMES: Mapping[str, str] = {
 MADE: Mapping[str, str] = {
     "reduced": "ReducedConvolution ReducedDeconvolution ReducedInnerProduct Rounding",
     "update": "Update ClipScale",
-    "ranks": "StartSum FinishSum",
+    "ranks": "StartSum FinishSum StartRows FinishRows",
 }

@@ -1,4 +1,4 @@
-"""Means of gradients over the ranks of a distributed run, as two ops that no text names.
+"""Means of gradients over the ranks of a distributed run, as ops that no text names.
 
 A rank is one of several processes that train one net, each on batches of its own. ``StartSum``
 hands a gradient to the group and returns at once; ``FinishSum`` waits until it is the mean over the
@@ -10,7 +10,16 @@ the rest of the backward pass::
     m2 = FinishSum(s2)
 
 ``s2`` changes under way, and nothing but FinishSum reads it. All three may lie in one place, so
-that large gradients are never copied. Nodes name their group, and the group of that name is looked
+that large gradients are never copied.
+
+An inner product's weight gradient is made of few numbers: a row of its bottom and a row of its
+top's gradient for each image. Where ranks share memory they may exchange those instead, and each
+make the slice of every rank's gradient that it updates (see netc.passes.gather_rows)::
+
+    x', dy' = StartRows(x, dy)
+    x0, dy0, x1, dy1 = FinishRows(x', dy')      of each rank
+
+Nodes name their group, and the group of that name is looked
 up when they run: a graph has plain values for parameters, so that it prints and reads back.
 """
 
@@ -22,6 +31,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 from netc.ir.graph import Array
+from netc.ir.types import Shape
 from netc.numeric import np
 from netc.ops.define import Arity, OpDef, full_extent, same_shape, unwritten
 
@@ -29,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 START, FINISH = "StartSum", "FinishSum"
+START_ROWS, FINISH_ROWS = "StartRows", "FinishRows"
 
 
 class Slot(NamedTuple):
@@ -96,6 +107,15 @@ class Summing(Protocol):
 class SharedSumming(Summing, Protocol):
     """A group whose ranks share memory."""
 
+    def start_rows(self, offset: int, arrays: Sequence[Array]) -> None:
+        """Write arrays to this rank's memory, from an offset on, where the other ranks read them.
+
+        Together they have no more elements than the gradient whose slot begins at this offset.
+        """
+
+    def finish_rows(self, offset: int, arrays: Sequence[Array]) -> list[Array]:
+        """The arrays of each rank, those of rank 0 first."""
+
     @property
     def gradients(self) -> Array:
         """Flat float32 memory for this rank's gradients; see :func:`gradient_memory`."""
@@ -150,8 +170,9 @@ def gradient_memory(name: str) -> Array:
 class SumParams:
     """Which group takes a gradient's mean, and its place in the messages: see :class:`Slot`.
 
-    With ``sliced`` only this rank's slice of the elements, in C order, becomes the mean; nothing
-    may read the other elements of what FinishSum gives.
+    Where ``ranks`` is above one they share memory: only the slice of rank ``rank`` of the
+    elements, in C order, becomes the mean; nothing may read the other elements of what FinishSum
+    gives.
     """
 
     group: str
@@ -159,7 +180,13 @@ class SumParams:
     place: int
     members: int
     offset: int = 0
-    sliced: bool = False
+    rank: int = 0
+    ranks: int = 1
+
+    @property
+    def sliced(self) -> bool:
+        """Whether a rank takes the mean of its slice alone."""
+        return self.ranks > 1
 
     @property
     def slot(self) -> Slot:
@@ -177,14 +204,47 @@ def _finish(params: SumParams, inputs: Sequence[Array], weights: Sequence[Array]
     return [group_named(params.group).finish(params.slot)]
 
 
+def _start_rows(
+    params: SumParams, inputs: Sequence[Array], weights: Sequence[Array]
+) -> list[Array]:
+    copies = [np.ascontiguousarray(array) for array in inputs]
+    _sharing(params).start_rows(params.offset, copies)
+    return copies
+
+
+def _finish_rows(
+    params: SumParams, inputs: Sequence[Array], weights: Sequence[Array]
+) -> list[Array]:
+    return _sharing(params).finish_rows(params.offset, inputs)
+
+
+def _sharing(params: SumParams) -> SharedSumming:
+    group = group_named(params.group)
+    assert isinstance(group, SharedSumming), "rows are gathered in shared memory"
+    return group
+
+
+def _same_shapes(params: SumParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return tuple(inputs)
+
+
+def _of_all_ranks(params: SumParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    return params.ranks * tuple(inputs)
+
+
 OPS = tuple(
     OpDef(
         name=name,
         params=unwritten,
-        arity=Arity((1, 1), (1, 1)),
-        shape=same_shape,
+        arity=arity,
+        shape=shape,
         window=full_extent,
         reference=definition,
     )
-    for name, definition in ((START, _start), (FINISH, _finish))
+    for name, arity, shape, definition in (
+        (START, Arity((1, 1), (1, 1)), same_shape, _start),
+        (FINISH, Arity((1, 1), (1, 1)), same_shape, _finish),
+        (START_ROWS, Arity((2, 2), (2, 2)), _same_shapes, _start_rows),
+        (FINISH_ROWS, Arity((2, 2), (4, None)), _of_all_ranks, _finish_rows),
+    )
 )

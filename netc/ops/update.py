@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from netc.ir.graph import Graph
 from netc.ir.types import Shape, count
 from netc.numeric import np
 from netc.ops.array import Arrays
@@ -49,12 +48,6 @@ class UpdateParams:
     reached: bool = True
     clipped: bool = False
     part: tuple[int, ...] = ()
-
-
-def part_of(graph: Graph, value: str) -> tuple[int, ...]:
-    """Begin and end of the elements, in C order, that a value's update writes; empty for all."""
-    maker = graph.producers.get(value)
-    return maker.params.part if maker is not None and maker.op == UPDATE else ()
 
 
 def _update_shape(params: UpdateParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -19,8 +19,9 @@ over passes whose factors were kept (netc.train.factors), is added up in the sam
 
     W', h' = GradientUpdate(x0, dy0, x1, dy1, W, h, rate, iteration)
 
-One that is clipped by the norm of all, is averaged over ranks, or is held for a rate that depends
-on its own norm (LARS), is needed whole.
+One that is clipped by the norm of all, is sent to other ranks, or is held for a rate that depends
+on its own norm (LARS), is needed whole. Ranks that share memory can do without it too: see
+netc.passes.gather_rows.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.gradient_update import NAME, GradientUpdateParams, is_in_rows
 from netc.ops.update import UPDATE
 from netc.passes.base import Log, Pass
+from netc.passes.gather_rows import Averaged, averaged, few_rows, gather_rows
 
 BAND_BYTES = 4 << 20  # of the gradient at once: in a shared cache, with much more than one unit
 _BYTES = 4
@@ -55,20 +57,31 @@ def fuse_updates(graph: Graph, log: Log) -> Graph:
     for node in draft:
         if node.op != UPDATE or not node.params.reached:
             continue
-        sums, made = _summands(draft, node.inputs[0])
+        mean = averaged(draft, node)
+        sums, made = ([], [mean.made]) if mean else _summands(draft, node.inputs[0])
         if not made or not all(one.op == GRADIENT and is_in_rows(one.params) for one in made):
             continue
         size = _BYTES * count(draft.shape(node.inputs[0]))
-        reason = _reason(draft, node, size)
+        reason = _reason(draft, node, size) or _reason_of_ranks(draft, mean)
         if reason:
             log.missed(reason, node.name, made[0].name)
             continue
         names = (one.name for one in made)
         log.applied(f"{size:,} bytes of a gradient are never held at once", node.name, *names)
-        draft.put(node.name, _joined(made, node))
+        if mean:
+            gather_rows(draft, node, mean)
+        else:
+            draft.put(node.name, _joined(made, node))
         for one in (*sums, *made):
             draft.remove(one.name)
     return draft.result()
+
+
+def _reason_of_ranks(draft: Draft, mean: Averaged | None) -> str:
+    """Why ranks exchange a gradient and not its rows; empty where they do exchange rows."""
+    if mean and not few_rows(draft, mean):
+        return "the rows of all ranks are more than the gradient"
+    return ""
 
 
 def _summands(draft: Draft, value: str) -> tuple[list[Node], list[Node]]:

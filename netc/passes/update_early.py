@@ -31,7 +31,7 @@ from itertools import accumulate
 from netc.ir.graph import Graph, Node
 from netc.ops.gradient_update import Updated, written_by
 from netc.ops.inputs import ParameterParams
-from netc.ops.ranks import FINISH
+from netc.ops.ranks import FINISH, FINISH_ROWS
 from netc.passes.base import Log, Pass
 
 
@@ -64,7 +64,7 @@ def _reason(graph: Graph, own: Updated) -> str:
     if own.params is not None and own.params.clipped:
         return "clipping needs the norm of all gradients first"
     makers = (graph.producers.get(value) for value in own.gradient)
-    if any(maker is not None and maker.op == FINISH for maker in makers):
+    if any(maker is not None and maker.op in (FINISH, FINISH_ROWS) for maker in makers):
         return "means over ranks are waited for when the backward pass has ended"
     return ""
 

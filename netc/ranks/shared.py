@@ -9,8 +9,10 @@ rank's area, and the other ranks read their slices there::
                          own slice of dW  <-  mean of it and of that slice in the others' areas
     Update:              own slice of W and of its history
 
-A gradient that lies elsewhere is copied, but for the slice of its own rank. Nothing runs beside the
-backward pass: the cores that would move messages are those that compute.
+A gradient that lies elsewhere is copied, but for the slice of its own rank. What a large gradient
+is made of may be written in its place (:meth:`SharedSums.start_rows`), and all ranks read all of
+it. Nothing runs beside the backward pass: the cores that would move messages are those that
+compute.
 
 Who may access what, and when:
     the area      this rank's until all meet in the first ``finish``; then each rank reads its own
@@ -23,6 +25,8 @@ Who may access what, and when:
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -67,14 +71,41 @@ class SharedSums:
                 np.copyto(area[first:last], flat[first:last])
         self._handed[at.bucket] = gradient
 
-    def finish(self, at: Slot) -> Array:
-        """The gradient, whose own slice of this rank has been replaced by the mean."""
+    def start_rows(self, offset: int, arrays: Sequence[Array]) -> None:
+        """Write arrays to this rank's area, one behind the other."""
+        self._met = False
+        area = self.gradients
+        for begin, array in _places(offset, arrays):
+            area[begin : begin + array.size] = array.reshape(-1)
+
+    def finish_rows(self, offset: int, arrays: Sequence[Array]) -> list[Array]:
+        """The arrays of each rank, those of rank 0 first."""
+        self._meet()
+        return [
+            area[begin : begin + array.size].reshape(array.shape)
+            for area in self._areas
+            for begin, array in _places(offset, arrays)
+        ]
+
+    def _meet(self) -> None:
+        """Wait until all ranks have ended their backward passes."""
         if not self._met:
             self._ranks.meet()
             self._met = True
+
+    def finish(self, at: Slot) -> Array:
+        """The gradient, whose own slice of this rank has been replaced by the mean."""
+        self._meet()
         gradient, rank = self._handed[at.bucket], self._ranks.rank
         begin, end = slice_of(gradient.size, rank, self._ranks.size)
         rows = [area[at.offset + begin : at.offset + end] for area in self._areas]
         rows[rank] = gradient.reshape(-1)[begin:end]
         mean_in_order(rows, rows[rank])
         return gradient
+
+
+def _places(offset: int, arrays: Sequence[Array]) -> Iterator[tuple[int, Array]]:
+    """Where each array begins, from an offset on."""
+    for array in arrays:
+        yield offset, array
+        offset += array.size

@@ -10,8 +10,8 @@ from netc.backends.registry import on_host
 from netc.backends.variables import Variable, Variables
 from netc.ir.graph import Graph
 from netc.ir.types import count
+from netc.ops.gradient_update import part_of
 from netc.ops.ranks import enter
-from netc.ops.update import part_of
 from netc.ranks.shared import SharedSums
 from netc.solver.distributed import Distributed
 from netc.train.distribute import Distribution

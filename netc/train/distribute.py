@@ -84,13 +84,17 @@ def under_way_name(gradient: str) -> str:
 def started(gradient: str, slot: Slot, over: Distribution) -> Node:
     """The node that hands a gradient over."""
     name = under_way_name(gradient)
-    return Node(name, START, SumParams(over.group, *slot, over.sliced), (gradient,), (name,))
+    return Node(name, START, _params(slot, over), (gradient,), (name,))
 
 
 def finished(gradient: str, slot: Slot, over: Distribution) -> Node:
     """The node that waits for its mean."""
-    name, params = mean_name(gradient), SumParams(over.group, *slot, over.sliced)
-    return Node(name, FINISH, params, (under_way_name(gradient),), (name,))
+    name = mean_name(gradient)
+    return Node(name, FINISH, _params(slot, over), (under_way_name(gradient),), (name,))
+
+
+def _params(slot: Slot, over: Distribution) -> SumParams:
+    return SumParams(over.group, *slot, over.rank, over.ranks)
 
 
 def slots(

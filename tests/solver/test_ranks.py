@@ -20,10 +20,15 @@ from netc.diagnostics import NetcError
 from netc.ir.graph import Array, Node
 from netc.ir.text import parse_graph
 from netc.ops.catalog import CATALOG
+from netc.ops.gradient import GradientParams
+from netc.ops.gradient_update import NAME as GRADIENT_UPDATE
+from netc.ops.gradient_update import GradientUpdateParams
+from netc.ops.linear import InnerProductParams
 from netc.ops.params_text import load_params
 from netc.ops.ranks import START, Slot, enter, slice_of
 from netc.ops.update import UPDATE, UpdateParams
 from netc.ops.update_rules import UpdateRule
+from netc.passes import fuse_updates
 from netc.ranks.local import LocalRanks, local_ranks
 from netc.ranks.segment import Segment
 from netc.ranks.shared import SharedSums
@@ -451,11 +456,17 @@ class _Doubling:
         self.gradient *= 2
         return self.gradient
 
+    def start_rows(self, offset: int, arrays: Sequence[Array]) -> None:
+        raise AssertionError("only sums are taken")
 
-@pytest.mark.parametrize("sliced", ("false", "true"))
-def test_the_mean_of_a_part_of_a_value(sliced: str, backend: str) -> None:
+    def finish_rows(self, offset: int, arrays: Sequence[Array]) -> list[Array]:
+        raise AssertionError("only sums are taken")
+
+
+@pytest.mark.parametrize("ranks", (1, 2))
+def test_the_mean_of_a_part_of_a_value(ranks: int, backend: str) -> None:
     """The gradient lies between others' channels, what is under way lies by itself."""
-    params = f'{{"": "SumParams", "group": "twice", "bucket": 0, "place": 0, "members": 1, "sliced": {sliced}}}'  # noqa: E501
+    params = f'{{"": "SumParams", "group": "twice", "bucket": 0, "place": 0, "members": 1, "ranks": {ranks}}}'  # noqa: E501
     graph = parse_graph(
         f"""graph "" TRAIN
 input x = 2x4x3x3
@@ -503,6 +514,60 @@ def test_ranks_that_share_memory_write_gradients_there_and_copy_none(
     monkeypatch.setattr(SharedSums, "start", watched)
     on_ranks(2, train)
     assert copied == []
+
+
+LARGE = """
+layer { name: "wide" type: "InnerProduct" bottom: "conv" top: "wide"
+        inner_product_param { num_output: 401 weight_filler { type: "xavier" } } }
+layer { name: "bend" type: "ReLU" bottom: "wide" top: "wide" }
+layer { name: "last" type: "InnerProduct" bottom: "wide" top: "last"
+        inner_product_param { num_output: 90 weight_filler { type: "xavier" } } }
+layer { name: "far" type: "Reduction" bottom: "last" top: "far" loss_weight: 0.0001
+        reduction_param { operation: SUMSQ } }
+"""
+"""Two matrices, one over a map, whose gradients are larger than the rows they are made of."""
+
+
+@pytest.mark.parametrize("text", ("", 'type: "Adam"', 'type: "Nesterov"'))
+@pytest.mark.parametrize("count", (2, 3))
+def test_rows_are_exchanged_for_large_gradients_with_the_same_bits(
+    count: int, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fuse_updates, "BAND_BYTES", 1 << 14)
+    exchanged: list[int] = []
+    finish_rows = SharedSums.finish_rows
+
+    def watched(sums: SharedSums, offset: int, arrays: Sequence[Array]) -> list[Array]:
+        exchanged.extend(array.size for array in arrays)
+        return finish_rows(sums, offset, arrays)
+
+    monkeypatch.setattr(SharedSums, "finish_rows", watched)
+    found = on_ranks(count, lambda ranks: _kept(ranks, text, LARGE))
+    assert set(exchanged) == {6 * 64, 6 * 401, 6 * 90}
+    by_messages(monkeypatch)
+    for got in found:
+        assert_same(got, on_ranks(count, lambda r: train(r, text, LARGE))[0])
+
+
+def test_some_rows_are_updated_by_the_sum_of_all_ranks_gradients() -> None:
+    random = np.random.default_rng(0)
+    x, dy, data, history = (
+        random.standard_normal(shape, np.float32) for shape in ((6, 5), (6, 4), (4, 5), (4, 5))
+    )
+    inputs = (x[:3], dy[:3], x[3:], dy[3:])
+    scalars = [np.float32(0.5), np.float32(0)]
+    gradient = GradientParams(
+        "InnerProduct", InnerProductParams(4), "weight", 0, ((3, 5),), 1, (0,)
+    )
+    update = UpdateParams(UpdateRule("SGD", momentum=0.9), iter_size=2, part=(5, 15))
+    params = GradientUpdateParams((gradient, gradient), update)
+    define = CATALOG[GRADIENT_UPDATE].reference
+    got = define(params, [*inputs, data, history, *scalars], [])
+    total = dy[:3].T @ x[:3] + dy[3:].T @ x[3:]
+    want = CATALOG[UPDATE].reference(update, [total, data, history, *scalars], [])
+    for one, other in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+        np.testing.assert_array_equal(one[0], other[0])
 
 
 def test_a_gradient_that_others_read_is_copied_to_shared_memory() -> None:

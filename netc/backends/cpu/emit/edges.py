@@ -12,7 +12,7 @@ from netc.backends.shared.layout import is_in_c_order, view_of
 from netc.backends.shared.views import External, dense
 from netc.ir.graph import Array
 from netc.ir.types import count
-from netc.ops.update import part_of
+from netc.ops.gradient_update import part_of
 
 
 def load_inputs(context: EmitContext) -> list[Step]:

@@ -64,11 +64,16 @@ def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
 def _in_variables(context: EmitContext, node: Node) -> bool:
     """True if an update works where its variables are, so that what it leaves alone stays."""
     given = node.inputs[int(node.params.reached) :][: len(node.outputs)]
-    in_place = all(
-        context.view(before).place == context.view(after).place
-        for before, after in zip(given, node.outputs, strict=True)
-    )
+    in_place = _same_places(context, given, node.outputs)
     return in_place and context.in_c_order(*node.inputs[:1], *given, *node.outputs)
+
+
+def _same_places(context: EmitContext, before: Sequence[str], after: Sequence[str]) -> bool:
+    """Whether each value lies where the one that follows it will."""
+    return all(
+        context.view(old).place == context.view(new).place
+        for old, new in zip(before, after, strict=True)
+    )
 
 
 def emit_gradient_update(context: EmitContext, node: Node) -> Sweeps | None:
@@ -84,14 +89,17 @@ def emit_gradient_update(context: EmitContext, node: Node) -> Sweeps | None:
         [context.view(value).place for value in values]
         for values in (own.arrays, node.outputs, own.scalars)
     )
-    every, columns = sums[0].y.c, sums[0].columns
-    most = min(every, band_rows(columns))
+    if params.update.part and not _same_places(context, own.arrays, node.outputs):
+        return None  # what other ranks update would be written over
+    columns = sums[0].columns
+    every = _rows_updated(params, sums[0])
+    most = max(1, min(len(every), band_rows(columns)))
     band = most * columns
     scratch = dense(scratch_of(node), most * min(2, len(sums)), 1, 1, columns)
 
     def steps() -> Iterator[Step]:
-        for first in range(0, every, most):
-            rows = range(first, min(first + most, every))
+        for first in every[::most]:
+            rows = range(first, min(first + most, every.stop))
             yield from _band_steps(node.name, sums, rows, scratch, band, context.target)
             begin = first * columns
             yield from update_steps(
@@ -112,6 +120,12 @@ def emit_gradient_update(context: EmitContext, node: Node) -> Sweeps | None:
             scratch=scratch.count,
         )
     ]
+
+
+def _rows_updated(params: GradientUpdateParams, sums: InnerProductSums) -> range:
+    """The rows of a matrix of weights that this rank updates: all of them where it is alone."""
+    begin, end = params.update.part or (0, sums.y.c * sums.columns)
+    return range(begin // sums.columns, end // sums.columns)
 
 
 def _band_steps(
