@@ -17,27 +17,30 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.broken import BROKEN
 from benchmarks.seeded import seeded_inputs, seeded_weights
+from netc.analysis.batch import with_batch
 from netc.analysis.cost import graph_cost
+from netc.analysis.example_shapes import example_shapes
 from netc.backends.base import Options
 from netc.compiled import CompiledNet
 from netc.diagnostics import Diagnostic, NetcError
 from netc.frontend import NetText, build, read_net, runnable
 from netc.ir.graph import Graph
-from netc.ir.types import Shape
 from netc.memory import VARIABLE
-from netc.ops.catalog import LAYERS
-from netc.ops.define import LayerContext
-from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
-from netc.ops.python import PYTHON
+from netc.schema.guess import guess_message
+from netc.schema.load import load_schema
+from netc.surgery.heads import reads_data, role
+from netc.syntax.parser import parse_document
+from netc.syntax.reader import read_source
 from netc.weights.match import assign
 
-MOST_MACS = 20e9  # of a pass on the batch that the text says; above it the batch is BATCH
-BATCH = 2
+MOST_MACS = 20e9  # of a pass on the batch that the text says; above it the batch is one of BATCHES
+BATCHES = (1, 2)
 TOO_LARGE = "too-little-memory"  # the code of what the limit of memory does not let run
 
 
@@ -55,6 +58,10 @@ class Outcome:
         return not self.group.startswith("(")
 
 
+Depth = Literal["check", "shapes", "run"]
+"""What is done with a net: checked as ``netc check`` does; with every shape; run."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A net of the corpus, and what to do with it."""
@@ -62,7 +69,7 @@ class Task:
     path: Path
     name: str
     trained: bool
-    run: bool
+    depth: Depth = "check"
 
     @property
     def group(self) -> str:
@@ -70,13 +77,38 @@ class Task:
         return "training nets" if self.trained else "deploy nets"
 
 
-def tasks(corpus: Path, only: str = "", run: bool = False) -> Iterator[Task]:
+def tasks(corpus: Path, only: str = "", depth: Depth = "check") -> Iterator[Task]:
     """The nets of the corpus whose names hold ``only``."""
     with (corpus / "index.tsv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
             if row["kind"] == "net" and only in row["file"]:
                 path = corpus / "files" / row["file"]
-                yield Task(path, row["file"], row["role"] != "deploy", run)
+                yield Task(path, row["file"], row["role"] != "deploy", depth)
+
+
+def tasks_below(folder: Path, only: str = "", depth: Depth = "check") -> Iterator[Task]:
+    """The nets among all texts below a folder, those with data layers or losses to train.
+
+    A text that cannot be read counts too, as one to train where its name says so.
+    """
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if only in name:
+            trained = is_trained(path)
+            if trained is not None:
+                yield Task(path, name, trained, depth)
+
+
+def is_trained(path: Path) -> bool | None:
+    """Whether a text is a net to train; None where it is no net."""
+    try:
+        document = parse_document(read_source(path))
+        if guess_message(document, load_schema()).name != "NetParameter":
+            return None
+        layers = read_net(path).message.get("layer")
+    except NetcError:
+        return "train" in path.name.lower() or "solver" in path.name.lower()
+    return any(reads_data(layer) or role(layer) == "loss" for layer in layers)
 
 
 def outcome(task: Task) -> Outcome:
@@ -87,7 +119,7 @@ def outcome(task: Task) -> Outcome:
     """
     if task.name in BROKEN:
         return Outcome(task.name, f"(no Caffe runs: {task.group})", BROKEN[task.name])
-    return judged(task, net_fault(task.path, task.trained, task.run))
+    return judged(task, net_fault(task.path, task.trained, task.depth))
 
 
 def judged(task: Task, fault: str) -> Outcome:
@@ -165,7 +197,7 @@ def _work(theirs: Connection) -> None:
         theirs.send(made)
 
 
-def net_fault(path: Path, trained: bool, run: bool) -> str:
+def net_fault(path: Path, trained: bool, depth: Depth = "check") -> str:
     """Why a net is not complete, or does not run; "" where it is and does."""
     try:
         text = read_net(path)
@@ -175,8 +207,8 @@ def net_fault(path: Path, trained: bool, run: bool) -> str:
     for phase, stages in product(("TRAIN", "TEST") if trained else ("TEST",), stage_sets(text)):
         built = build(text.message, phase=phase, stages=stages)
         fault = fault_of([d for d in built.diagnostics if d.severity == "error"])
-        if run and not fault:
-            fault = _run_fault(text, phase, stages)
+        if depth != "check" and not fault:
+            fault = _run_fault(text, phase, stages, depth)
         if not fault:
             return ""
         faults.append(fault)
@@ -195,23 +227,32 @@ def stage_sets(text: NetText) -> Iterator[tuple[str, ...]]:
         yield from combinations(named, size)
 
 
-def _run_fault(text: NetText, phase: str, stages: Sequence[str]) -> str:
+def _run_fault(text: NetText, phase: str, stages: Sequence[str], depth: Depth) -> str:
     """Why a net does not run, or pass gradients back; sizes that no text tells are made up."""
-    faults = [_run_sized(text, phase, stages, GUESSES[0])]
-    for guess in GUESSES[1:]:
-        if faults[-1].startswith("shape-mismatch"):
-            faults.append(_run_sized(text, phase, stages, guess))
-    return faults[0] if faults[-1] else ""
-
-
-def _run_sized(text: NetText, phase: str, stages: Sequence[str], picture: Shape) -> str:
     try:
-        inputs = made_up(text, phase, picture, stages)
-        graph = runnable(build(text.message, phase=phase, stages=stages, inputs=inputs))
-        _run(_affordable(text, graph, phase, stages, inputs), phase)
+        graph = _sized(text, phase, stages)
+        if depth == "run":
+            _run(_affordable(text, graph, phase, stages), phase)
     except NetcError as error:
         return fault_of(error.diagnostics)
     return ""
+
+
+def _sized(text: NetText, phase: str, stages: Sequence[str], batch: int | None = None) -> Graph:
+    """The graph, with examples of the shapes that its text does not tell.
+
+    Raises:
+        NetcError: what stops it from running.
+    """
+    built = build(text.message, phase=phase, stages=stages)
+    given = example_shapes(built.graph, built.layers, batch)
+    if batch is not None:
+        known = {
+            built.graph.values[name].blob: shape
+            for name, shape in with_batch(built.graph, batch).items()
+        }
+        given = {**known, **given}
+    return runnable(build(text.message, phase=phase, stages=stages, inputs=given))
 
 
 def _run(graph: Graph, phase: str) -> None:
@@ -225,59 +266,16 @@ def _run(graph: Graph, phase: str) -> None:
         net(feeds)
 
 
-def _affordable(
-    text: NetText, graph: Graph, phase: str, stages: Sequence[str], inputs: dict[str, Shape]
-) -> Graph:
+def _affordable(text: NetText, graph: Graph, phase: str, stages: Sequence[str]) -> Graph:
     """The graph, or the one of a smaller batch where it takes much and the net allows it."""
-    shapes = {graph.values[name].blob: graph.shape(name) for name in graph.inputs}
-    batch = next(iter(shapes.values()), (1,))[:1]
-    if graph_cost(graph).total.macs <= MOST_MACS or batch <= (BATCH,):
+    if graph_cost(graph).total.macs <= MOST_MACS:
         return graph
-    less = {n: (BATCH, *shape[1:]) for n, shape in shapes.items() if shape[:1] == batch}
-    try:
-        made = build(text.message, phase=phase, stages=stages, inputs={**inputs, **less})
-        return runnable(made)
-    except NetcError:  # its sizes are bound to the batch that the text says
-        return graph
-
-
-IMAGES, ROWS = 2, 4  # where a data layer's text leaves the sizes open
-# Pictures of ImageNet, MNIST and its pairs, CIFAR, CamVid, people, Pascal VOC for YOLO.
-GUESSES: tuple[Shape, ...] = (
-    (3, 224, 224), (3, 227, 227), (1, 28, 28), (2, 28, 28), (3, 32, 32), (3, 360, 480),
-    (3, 144, 56), (3, 160, 64), (3, 416, 416),
-)  # fmt: skip
-
-
-def made_up(
-    text: NetText, phase: str, picture: Shape = GUESSES[0], stages: Sequence[str] = ()
-) -> dict[str, Shape]:
-    """Shapes of the inputs whose text does not tell them: pictures, and labels of each."""
-    graph, given = build(text.message, phase=phase, stages=stages).graph, {}
-    for layer in text.message.get("layer"):
-        op = LAYERS.get(layer.get("type")) or unlisted_data_layer(layer)
-        op = PYTHON_INPUT if op is PYTHON and not layer.get("bottom") else op
-        tops = layer.get("top")
-        open_tops = any(t in graph.inputs and graph.values[t].shape is None for t in tops)
-        if op is not None and op.source and open_tops:
-            params = op.params(layer, LayerContext(phase, 0, len(tops)))
-            shapes = [_filled(shape, at, picture) for at, shape in enumerate(params.shapes)]
-            shapes[1:] = params.completed([shapes[0], *params.shapes[1:]])[1:]
-            made = [_filled(shape, at, picture, shapes[0][0]) for at, shape in enumerate(shapes)]
-            given.update(zip(tops, made, strict=True))
-    return {name: shape for name, shape in given.items() if name in graph.inputs}
-
-
-def _filled(
-    shape: tuple[int | None, ...] | None, at: int, picture: Shape, images: int = IMAGES
-) -> Shape:
-    """A shape with its open sizes filled in: a picture's, or rows."""
-    if shape is None:
-        return (images, *picture) if at == 0 else (images,)
-    if at > 0:
-        return tuple(ROWS if size is None else size for size in shape)
-    sizes = (images, *picture)
-    return tuple(s if s is not None else sizes[min(i, 3)] for i, s in enumerate(shape))
+    for batch in BATCHES:
+        try:
+            return _sized(text, phase, stages, batch)
+        except NetcError:  # its sizes are bound to the batch that the text says
+            continue
+    return graph
 
 
 def fault_of(found: Sequence[Diagnostic]) -> str:

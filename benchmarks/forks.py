@@ -27,7 +27,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import netc
 from benchmarks.corpus import corpus_dir
-from benchmarks.fork_nets import Outcome, fault_of, outcome, outcomes_apart, tasks
+from benchmarks.fork_nets import (
+    Depth,
+    Outcome,
+    fault_of,
+    outcome,
+    outcomes_apart,
+    tasks,
+    tasks_below,
+)
 from benchmarks.machine import describe
 from netc.diagnostics import NetcError
 
@@ -95,14 +103,17 @@ def case_outcomes(folder: Path, only: str = "", backend: str = "reference") -> I
 def net_outcomes(corpus: Path, args: argparse.Namespace) -> Iterator[Outcome]:
     """The outcomes of the corpus's nets; those in the file of ``--save`` are taken from it."""
     before = saved(args.save)
-    nets = [t for t in tasks(corpus, args.only, args.run) if t.name not in before]
-    found = outcomes_apart(nets, args.max_memory, args.seconds) if args.run else map(outcome, nets)
+    depth: Depth = "run" if args.run else "shapes" if args.shapes else "check"
+    listed = tasks_below if args.folder else tasks
+    nets = [t for t in listed(corpus, args.only, depth) if t.name not in before]
+    apart = depth != "check"
+    found = outcomes_apart(nets, args.max_memory, args.seconds) if apart else map(outcome, nets)
     yield from before.values()
     for number, made in enumerate(found, 1):
         if args.save is not None:
             before[made.name] = made
             save(args.save, before.values(), args)
-        if args.run:
+        if apart:
             print(f"{number} of {len(nets)}: {made.name}  {made.fault[:200]}", file=sys.stderr)
         yield made
 
@@ -155,14 +166,16 @@ def main() -> int:
     parser.add_argument("--backend", default="reference", help="what runs the cases")
     parser.add_argument("--corpus", action="store_true", help="the public nets, not the cases")
     parser.add_argument("--run", action="store_true", help="run the nets, which takes hours")
+    parser.add_argument("--folder", type=Path, help="the nets among all texts below it")
+    parser.add_argument("--shapes", action="store_true", help="infer every shape, and run nothing")
     parser.add_argument("--max-memory", default="4G", help="the most a net may take (%(default)s)")
     parser.add_argument("--seconds", type=float, default=120, help="after which a net is given up")
     parser.add_argument("--save", type=Path, metavar="FILE", help="keep what was found, and go on")
     parser.add_argument("--faults", action="store_true", help="show each fault")
     parser.add_argument("--only", default="", metavar="TEXT", help="names that hold it")
     args = parser.parse_args()
-    if args.corpus:
-        corpus = corpus_dir()
+    if args.corpus or args.folder:
+        corpus = args.folder or corpus_dir()
         if not corpus.is_dir():
             print(f"no corpus at {corpus}; set NETC_CORPUS", file=sys.stderr)
             return 1

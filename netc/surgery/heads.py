@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import netc.ops.role as roles
+from netc.analysis.source_layers import source_op
 from netc.ops.catalog import LAYERS, has_role
-from netc.ops.define import ErasedOp, no_weights
-from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
-from netc.ops.python import is_implemented
+from netc.ops.define import no_weights
 from netc.schema.message import Message
 
 Role = Literal["source", "loss", "score", "sink", "layer"]
@@ -55,17 +54,6 @@ def class_of(layer: Message) -> str:
     """A layer's type; for a Python layer the name of its class."""
     kind = layer.get("type")
     return str(layer.get("python_param").get("layer") if kind == "Python" else kind)
-
-
-def source_op(layer: Message) -> ErasedOp | None:
-    """The op of a layer that reads data from outside, None for every other."""
-    op = LAYERS.get(layer.get("type"))
-    if op is None:
-        return unlisted_data_layer(layer)
-    if op.name == "Python" and not layer.get("bottom"):
-        param = layer.get("python_param")
-        return None if is_implemented(param.get("module"), param.get("layer")) else PYTHON_INPUT
-    return op if op.source else None
 
 
 def reads_data(layer: Message) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from netc.analysis.source_layers import source_op
 from netc.ir.graph import Graph, Node
 from netc.ir.names import first_free
 from netc.ops.catalog import CATALOG
 from netc.schema.message import Message
 from netc.surgery.build import map_params, message_of, with_layers, with_texts
-from netc.surgery.heads import source_op
 from netc.surgery.loading import LoadedState
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from netc.analysis.source_layers import source_op
 from netc.frontend import build
 from netc.ir.types import count
 from netc.lower.before import layers_before
@@ -15,7 +16,6 @@ from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
-from netc.surgery.heads import source_op
 from netc.weights.model import Weights
 
 MAX_SIDE = 2048  # pixels a side that are tried

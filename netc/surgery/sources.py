@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from netc.analysis.source_layers import source_op
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, show
 from netc.migrate.change import Change
@@ -15,7 +16,7 @@ from netc.ops.source_layer import PartialShape
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
 from netc.surgery.examples import example
-from netc.surgery.heads import learns, source_op
+from netc.surgery.heads import learns
 from netc.surgery.sizes import COMMON, square_sizes
 from netc.weights.model import Weights
 

@@ -1,0 +1,112 @@
+"""Shapes that an input may have, from the layers that read it and what else they read.
+
+A loss that compares a prediction of 2x10 takes labels of 2, of 2x1 or of 2x10; which of them, says
+its own shape rule. A label that is cut is as wide as its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from netc.ir.graph import Graph, Node
+from netc.ir.types import Shape
+from netc.ops.darknet import ROW, TRUE_BOXES
+from netc.ops.joining import SliceParams
+from netc.ops.reshaping import ReshapeParams
+
+BOXES = 4  # rows of a list of boxes
+_DEEP = 4  # layers that only pass an input on
+_MOST = 24  # candidates of an input
+_STEPS = 16  # of a sequence
+
+
+def candidates(graph: Graph, value: str, images: int) -> list[Shape]:
+    """Shapes to try for an input, the likely ones first.
+
+    Args:
+        graph: with the shapes that are known.
+        value: the input.
+        images: the batch.
+    """
+    found = (*_from_readers(graph, value, 0), *_usual(images))
+    return list(islice(dict.fromkeys(shape for shape in found if 0 not in shape), _MOST))
+
+
+def _usual(images: int) -> Iterator[Shape]:
+    """A number for each image, rows of boxes, sequences, images' sizes."""
+    yield (images,)
+    yield (images, 1, 1, 1)
+    yield (1, 1, BOXES, 8)  # SSD's
+    yield (images, TRUE_BOXES * ROW)  # darknet's
+    yield (BOXES, 5)  # regions
+    yield (_STEPS, images)
+    yield (images, 3)  # height, width and scale
+    yield (images, _STEPS)
+
+
+def _from_readers(graph: Graph, value: str, deep: int) -> Iterator[Shape]:
+    for node in graph.readers.get(value, ()):
+        for other in node.inputs:
+            shape = graph.values[other].shape
+            if other != value and shape:
+                yield from _beside(shape)
+        if isinstance(node.params, SliceParams):
+            yield from _cut(graph, node, node.params, deep)
+        elif isinstance(node.params, ReshapeParams):
+            yield from _reshaped(node.params)
+        if len(node.inputs) == 1 and deep < _DEEP:
+            for name in node.outputs[:1]:
+                yield from _from_readers(graph, name, deep + 1)
+
+
+def _beside(other: Shape) -> Iterator[Shape]:
+    """Shapes of a bottom beside another of this shape."""
+    yield other[:1]
+    if len(other) > 2:
+        yield (other[0], 1, *other[2:])
+        yield (other[0], *other[2:])
+    yield other
+    if len(other) > 1:
+        yield other[:2]
+        yield (other[0], 1)
+        yield (*other[:-1], 1)
+    yield (other[0], 1, 1, 1)
+    yield (BOXES, 5)
+
+
+def _cut(graph: Graph, node: Node, params: SliceParams, deep: int) -> Iterator[Shape]:
+    """Shapes whose parts fit the readers of each."""
+    if deep >= _DEEP:
+        return
+    parts = [list(islice(_from_readers(graph, top, deep + 1), 6)) for top in node.outputs]
+    axis, points = params.axis, params.points
+    for part in dict.fromkeys(shape for found in parts for shape in found):
+        size = part[axis] if -len(part) <= axis < len(part) else 1
+        wide = max(points[-1] + size if points else 0, params.tops * size)
+        yield (*part[:axis], wide, *part[axis + 1 :]) if axis >= 0 else (*part[:axis], wide)
+    last = parts[-1][0][:1] if parts and parts[-1] else (1,)
+    step = points[-1] - (points[-2] if len(points) > 1 else 0) if points else 1
+    wide = points[-1] + step if points else params.tops
+    if axis == 1:
+        yield (*last, wide)
+        yield (*last, wide, 1, 1)
+
+
+def _reshaped(params: ReshapeParams) -> Iterator[Shape]:
+    """The shape that it makes, where all of it is written."""
+    if params.axis == 0 and params.num_axes == -1 and all(size > 0 for size in params.dims):
+        yield params.dims
+
+
+def batches(graph: Graph) -> Iterator[int]:
+    """Batches for which a Reshape that writes its first sizes makes as many elements as it reads.
+
+    LRCN's data come as 384 images, which become 16 steps of 24 clips.
+    """
+    for node in graph.nodes:
+        if isinstance(node.params, ReshapeParams):
+            dims = node.params.dims
+            for number in (2, 1):
+                if node.params.axis == 0 and len(dims) > number and min(dims[:number]) > 0:
+                    yield dims[0] * (dims[1] if number == 2 else 1)

@@ -1,0 +1,176 @@
+"""Shapes for inputs whose text leaves them open, such that all layers agree.
+
+A text to train says at most a batch and a crop; databases have the rest. What a data layer
+documents is kept. Pictures get a size that nets of their kind have, the first for which no layer
+is at fault; labels and other inputs the first shape that the layers reading them take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from netc.analysis.candidate_shapes import BOXES, batches, candidates
+from netc.analysis.data_sets import data_set
+from netc.analysis.source_layers import source_params
+from netc.infer import infer
+from netc.ir.graph import Graph
+from netc.ir.types import Shape
+from netc.ops.source_layer import PartialShape, SourceParams
+from netc.schema.message import Message
+
+IMAGES = 2  # where the text leaves the batch open
+# Pictures of ImageNet; of MNIST and its pairs; CIFAR; patches; CamVid; people; words; faces; larger.
+_PICTURES: tuple[Shape, ...] = (
+    (3, 224, 224), (3, 227, 227), (1, 28, 28), (2, 28, 28), (3, 32, 32), (1, 41, 41), (3, 64, 64),
+    (3, 360, 480), (3, 144, 56), (3, 160, 64), (3, 32, 128), (1, 32, 128), (3, 112, 96),
+    (3, 416, 416), (3, 512, 512), (6, 224, 224), (1, 224, 224), (3, 152, 152), (3, 300, 300),
+    (3, 16, 112, 112),
+)  # fmt: skip
+_VECTORS: tuple[Shape, ...] = ((16,), (2,), (1,), (4096,))  # where not even the axes are known
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A data layer with inputs of unknown shape, by their values' names."""
+
+    values: tuple[str, ...]
+    params: SourceParams
+    image: Shape | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Shapes that were tried, and what became of them."""
+
+    shapes: Mapping[str, Shape]
+    graph: Graph
+    faults: int
+
+
+def example_shapes(
+    graph: Graph, layers: Sequence[Message], batch: int | None = None
+) -> dict[str, Shape]:
+    """Input blob -> shape, for every input of unknown shape.
+
+    Where no shapes are found that all layers take, those at which the fewest are at fault.
+
+    Args:
+        graph: with the shapes that are known.
+        layers: its layers as written, data layers included.
+        batch: the batch, in place of the one that data layers say.
+
+    Raises:
+        NetcError: a field of a data layer is wrong.
+    """
+    sources = list(_sources(graph, layers))
+    if not sources:
+        return {}
+    best = min_fault(_trials(graph, sources, batch))
+    names = {name for source in sources for name in source.values}
+    return {graph.values[v].blob: s for v, s in best.shapes.items() if v in names}
+
+
+def min_fault(trials: Iterator[_Trial]) -> _Trial:
+    """The first without a fault, or the one with the fewest."""
+    best = next(trials)
+    while best.faults:
+        other = next(trials, None)
+        if other is None:
+            break
+        best = other if other.faults < best.faults else best
+    return best
+
+
+def _sources(graph: Graph, layers: Sequence[Message]) -> Iterator[_Source]:
+    for layer in layers:
+        names = [graph.input_blobs.get(top) for top in layer.get("top")]
+        values = tuple(name for name in names if name is not None)
+        if not values or len(values) < len(names):
+            continue
+        if any(graph.values[name].shape is None for name in values):
+            params = source_params(layer, graph.phase)
+            if params is not None:
+                known = data_set(layer)
+                yield _Source(values, params, known.image if known else None)
+
+
+def _trials(graph: Graph, sources: Sequence[_Source], batch: int | None) -> Iterator[_Trial]:
+    for images in dict.fromkeys((batch, *(n for n in batches(graph) if batch is None))):
+        seen = set[tuple[Shape, ...]]()
+        for picture in _pictures(sources):
+            shapes = _documented(graph, sources, picture, images)
+            if tuple(shapes.values()) not in seen:
+                seen.add(tuple(shapes.values()))
+                yield _with_labels(graph, sources, shapes, images)
+
+
+def _pictures(sources: Sequence[_Source]) -> Iterator[Shape]:
+    yield from (source.image for source in sources if source.image is not None)
+    yield from _PICTURES
+    if any(source.params.shapes[:1] == (None,) for source in sources):
+        yield from _VECTORS
+
+
+def _documented(
+    graph: Graph, sources: Sequence[_Source], picture: Shape, batch: int | None
+) -> dict[str, Shape]:
+    """Shapes of first tops, and of those that follow from them or from the layer's text."""
+    found: dict[str, Shape] = {}
+    for source in sources:
+        told = list(source.params.shapes)
+        told += [None] * (len(source.values) - len(told))
+        first = graph.values[source.values[0]].shape or _filled(told[0], picture, batch)
+        if batch is not None and told[0] is not None and first:
+            first = (batch, *first[1:])
+        following = source.params.completed([first, *(_open(s, batch) for s in told[1:])])
+        for name, shape in zip(source.values, (first, *following[1:]), strict=False):
+            whole = _rows(shape)
+            if whole is not None:
+                found[name] = whole
+    return found
+
+
+def _open(shape: PartialShape | None, batch: int | None) -> PartialShape | None:
+    """What a layer tells of a label, which another batch may change."""
+    return shape if batch is None else None
+
+
+def _filled(shape: PartialShape | None, picture: Shape, batch: int | None) -> Shape:
+    """A first top's shape, its open sizes those of a picture."""
+    sizes = (batch or IMAGES, *picture)
+    if shape is None:
+        return sizes
+    first, *rest = shape
+    if len(shape) != len(sizes):
+        sizes = (*sizes, *sizes[-1:] * len(shape))
+    made = (s if s is not None else sizes[min(i, len(sizes) - 1)] for i, s in enumerate(rest, 1))
+    return (batch or first or IMAGES, *made)
+
+
+def _rows(shape: PartialShape | None) -> Shape | None:
+    """A shape whose first size at most is open: a list of boxes or of regions."""
+    if shape is None:
+        return None
+    return tuple(BOXES if size is None else size for size in shape)
+
+
+def _with_labels(
+    graph: Graph, sources: Sequence[_Source], shapes: dict[str, Shape], batch: int | None
+) -> _Trial:
+    """A trial in which every further open input has the first shape that its readers take."""
+    trial = _tried(graph, shapes)
+    for source in sources:
+        for name in source.values:
+            if name in trial.shapes or trial.faults or not graph.readers.get(name):
+                continue
+            images = trial.shapes.get(source.values[0], (batch or IMAGES,))[0]
+            options = candidates(trial.graph, name, images)
+            trial = min_fault(_tried(graph, {**trial.shapes, name: s}) for s in options)
+    return trial
+
+
+def _tried(graph: Graph, shapes: Mapping[str, Shape]) -> _Trial:
+    result = infer(graph, shapes)
+    faults = sum(d.severity == "error" for d in result.diagnostics)
+    return _Trial(shapes, result.graph, faults)
