@@ -212,7 +212,7 @@ def net_fault(path: Path, trained: bool, depth: Depth = "check") -> str:
         if not fault:
             return ""
         faults.append(fault)
-    return faults[0]
+    return next((f for f in faults if not f.startswith("unknown-bottom")), faults[0])
 
 
 MOST_STAGES = 6  # of a text, of which every set is tried

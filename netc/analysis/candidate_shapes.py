@@ -81,9 +81,10 @@ def _cut(graph: Graph, node: Node, params: SliceParams, deep: int) -> Iterator[S
         return
     parts = [list(islice(_from_readers(graph, top, deep + 1), 6)) for top in node.outputs]
     axis, points = params.axis, params.points
-    for part in dict.fromkeys(shape for found in parts for shape in found):
+    deciding = parts[-1:] if points else parts
+    for part in dict.fromkeys(shape for found in deciding for shape in found):
         size = part[axis] if -len(part) <= axis < len(part) else 1
-        wide = max(points[-1] + size if points else 0, params.tops * size)
+        wide = points[-1] + size if points else params.tops * size
         yield (*part[:axis], wide, *part[axis + 1 :]) if axis >= 0 else (*part[:axis], wide)
     last = parts[-1][0][:1] if parts and parts[-1] else (1,)
     step = points[-1] - (points[-2] if len(points) > 1 else 0) if points else 1
@@ -107,6 +108,7 @@ def batches(graph: Graph) -> Iterator[int]:
     for node in graph.nodes:
         if isinstance(node.params, ReshapeParams):
             dims = node.params.dims
-            for number in (2, 1):
-                if node.params.axis == 0 and len(dims) > number and min(dims[:number]) > 0:
-                    yield dims[0] * (dims[1] if number == 2 else 1)
+            if node.params.axis == 0 and len(dims) > 2 and min(dims[:2]) > 0:
+                yield dims[0] * dims[1]
+            if node.params.axis == 0 and len(dims) > 1 and dims[0] > 0:
+                yield dims[0]

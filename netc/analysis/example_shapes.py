@@ -16,11 +16,12 @@ from netc.analysis.source_layers import source_params
 from netc.infer import infer
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
+from netc.ops.sequence import ContinuationIndicatorParams
 from netc.ops.source_layer import PartialShape, SourceParams
 from netc.schema.message import Message
 
 IMAGES = 2  # where the text leaves the batch open
-# Pictures of ImageNet; of MNIST and its pairs; CIFAR; patches; CamVid; people; words; faces; larger.
+# ImageNet; MNIST and its pairs; CIFAR; patches; CamVid; people; words; faces; larger ones.
 _PICTURES: tuple[Shape, ...] = (
     (3, 224, 224), (3, 227, 227), (1, 28, 28), (2, 28, 28), (3, 32, 32), (1, 41, 41), (3, 64, 64),
     (3, 360, 480), (3, 144, 56), (3, 160, 64), (3, 32, 128), (1, 32, 128), (3, 112, 96),
@@ -96,31 +97,41 @@ def _sources(graph: Graph, layers: Sequence[Message]) -> Iterator[_Source]:
 
 
 def _trials(graph: Graph, sources: Sequence[_Source], batch: int | None) -> Iterator[_Trial]:
-    for images in dict.fromkeys((batch, *(n for n in batches(graph) if batch is None))):
-        seen = set[tuple[Shape, ...]]()
-        for picture in _pictures(sources):
-            shapes = _documented(graph, sources, picture, images)
-            if tuple(shapes.values()) not in seen:
-                seen.add(tuple(shapes.values()))
-                yield _with_labels(graph, sources, shapes, images)
+    others = batches(graph) if batch is None else ()
+    for images in dict.fromkeys((batch, *others)):
+        seen = set[tuple[tuple[str, Shape], ...]]()
+        for number in dict.fromkeys((len(sources), 1, 0)):
+            for picture in _pictures(graph, sources):
+                shapes = _documented(graph, sources, number, picture, images)
+                if tuple(shapes.items()) not in seen:
+                    seen.add(tuple(shapes.items()))
+                    yield _with_labels(graph, sources, shapes, images)
 
 
-def _pictures(sources: Sequence[_Source]) -> Iterator[Shape]:
+def _pictures(graph: Graph, sources: Sequence[_Source]) -> Iterator[Shape]:
     yield from (source.image for source in sources if source.image is not None)
     yield from _PICTURES
+    for node in graph.nodes:  # words are as wide as what reads them has steps
+        if isinstance(node.params, ContinuationIndicatorParams):
+            yield from ((channels, 30, node.params.steps) for channels in (1, 3))
     if any(source.params.shapes[:1] == (None,) for source in sources):
         yield from _VECTORS
 
 
 def _documented(
-    graph: Graph, sources: Sequence[_Source], picture: Shape, batch: int | None
+    graph: Graph, sources: Sequence[_Source], number: int, picture: Shape, batch: int | None
 ) -> dict[str, Shape]:
-    """Shapes of first tops, and of those that follow from them or from the layer's text."""
+    """Shapes of first tops, and of those that follow from them or from the layer's text.
+
+    ``number`` of the layers give pictures.
+    """
     found: dict[str, Shape] = {}
-    for source in sources:
+    for at, source in enumerate(sources):
         told = list(source.params.shapes)
         told += [None] * (len(source.values) - len(told))
-        first = graph.values[source.values[0]].shape or _filled(told[0], picture, batch)
+        first = graph.values[source.values[0]].shape
+        if first is None and at < number:
+            first = _filled(told[0], picture, batch or source.params.batch)
         if batch is not None and told[0] is not None and first:
             first = (batch, *first[1:])
         following = source.params.completed([first, *(_open(s, batch) for s in told[1:])])
@@ -149,8 +160,8 @@ def _filled(shape: PartialShape | None, picture: Shape, batch: int | None) -> Sh
 
 
 def _rows(shape: PartialShape | None) -> Shape | None:
-    """A shape whose first size at most is open: a list of boxes or of regions."""
-    if shape is None:
+    """A shape, the number of whose rows may be open: a list of boxes or of regions."""
+    if shape is None or None in shape[-1:] or shape[1:2] == (None,):
         return None
     return tuple(BOXES if size is None else size for size in shape)
 
@@ -162,12 +173,36 @@ def _with_labels(
     trial = _tried(graph, shapes)
     for source in sources:
         for name in source.values:
-            if name in trial.shapes or trial.faults or not graph.readers.get(name):
+            if name in trial.shapes or trial.faults:
                 continue
             images = trial.shapes.get(source.values[0], (batch or IMAGES,))[0]
+            if not graph.readers.get(name):  # a run feeds it all the same
+                trial = _tried(graph, {**trial.shapes, name: (images,)})
+                continue
             options = candidates(trial.graph, name, images)
-            trial = min_fault(_tried(graph, {**trial.shapes, name: s}) for s in options)
+            together = _read_together(trial, name)
+            trial = min_fault(
+                _tried(graph, {**trial.shapes, **dict.fromkeys(names, shape)})
+                for names in dict.fromkeys((together, (name,)))
+                for shape in options
+            )
     return trial
+
+
+def _read_together(trial: _Trial, name: str) -> tuple[str, ...]:
+    """An open input, and others that a layer reads beside it: targets and their weights.
+
+    No rule is asked before all of a layer's bottoms have shapes. All of a loss's open bottoms are
+    mostly of one shape.
+    """
+    values = trial.graph.values
+    beside = (
+        other
+        for node in trial.graph.readers[name]
+        for other in node.inputs
+        if values[other].shape is None and other in trial.graph.inputs
+    )
+    return tuple(dict.fromkeys((name, *beside)))
 
 
 def _tried(graph: Graph, shapes: Mapping[str, Shape]) -> _Trial:

@@ -26,6 +26,10 @@ def inputs_to_layers(net: Message) -> Upgraded:
     rest = net.without(*_FIELDS)
     if not net.has("input"):
         return Upgraded(rest, _without_input(net))
+    if _made_by_layers(net):
+        names = ", ".join(f"`{name}`" for name in net.get("input"))
+        text = f"input {names}, which a layer makes, was left out, as Caffe leaves it"
+        return Upgraded(rest, (Change("inputs", text, net.name_span_of("input", 0)),))
     _check(net)
     layer = _input_layer(net)
     layers = (layer, *rest.entries.get("layer", ()))
@@ -33,6 +37,14 @@ def inputs_to_layers(net: Message) -> Upgraded:
     text = f"input {names} became a layer of type `Input`"
     change = Change("inputs", text, net.name_span_of("input", 0))
     return Upgraded(rest.with_entries(layer=layers), (change,))
+
+
+def _made_by_layers(net: Message) -> bool:
+    """Whether inputs without a shape, which Caffe forgets, are the tops of layers."""
+    if net.has("input_dim") or net.has("input_shape"):
+        return False
+    tops = {top for layer in net.get("layer") for top in layer.get("top")}
+    return tops.issuperset(net.get("input"))
 
 
 def _without_input(net: Message) -> tuple[Change, ...]:

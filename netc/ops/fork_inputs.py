@@ -6,9 +6,10 @@ input too: one by its name, that has tops and no bottoms (:func:`unlisted_data_l
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from netc.ops.darknet import ROW, TRUE_BOXES
 from netc.ops.define import Arity, ErasedOp, LayerContext, OpDef, erased, full_extent, no_params
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.filler import Filler
@@ -56,6 +57,9 @@ def _parse(layer: Message, context: LayerContext) -> SourceParams:
     follow = [tops[min(i, len(tops) - 1)] if tops else None for i in range(context.tops - 1)]
     if layer.has("dense_image_data_param"):
         follow = _divided(follow, layer.get("dense_image_data_param"))
+    annotated = layer.get("annotated_data_param")
+    if kind == "AnnotatedData" and (context.tops > 2 or annotated.has("yolo_data_type")):
+        follow = _darknet_follow(annotated, context.tops - 1)
     if kind in _GRIDS:
         follow = _grid_follow(layer.get(_GRIDS[kind][0]), *_GRIDS[kind][1:], context.tops - 1)
     data = _data_shape(layer)
@@ -71,6 +75,20 @@ def _divided(
     if by <= 1 or (param.get("crop_height") and param.get("crop_width")):
         return follow
     return [shape and (*shape[:-2], f"H//{by}", f"W//{by}") for shape in follow]
+
+
+def _darknet_follow(param: Message, tops: int) -> list[tuple[FollowedSize, ...] | None]:
+    """eric612's AnnotatedData (annotated_data_layer.cpp): darknet's rows, and maps of objects.
+
+    Maps have a channel for each class of a file's, or one for all.
+    """
+    rows = ("N", 1, TRUE_BOXES, ROW) if param.get("yolo_data_type") == 1 else _BOXES
+    height, width = param.get("seg_resize_width"), param.get("seg_resize_height")  # as it is there
+    scale = param.get("seg_scales")
+    sizes = (height, width) if height and width else (f"H//{scale}", f"W//{scale}")
+    objects = ("N", 1 if param.get("single_class") else None, *sizes)
+    found: list[tuple[FollowedSize, ...] | None] = [rows, objects]
+    return found[:tops]
 
 
 # Data layers of Cascade R-CNN and MS-CNN: a map of true boxes for each of a list of steps, then the
@@ -103,18 +121,25 @@ def _data_shape(layer: Message) -> PartialShape:
 
 # Fields of C3D's video layers alone; yjxiong's join the frames along the channels.
 _OF_CLIPS = ("use_image", "sampling_rate", "use_temporal_jitter", "is_flow")
+_OF_SEGMENTS = ("modality", "num_segments", "name_pattern", "encoding", "grayscale")
 
 
 def _clip(layer: Message) -> Message | None:
-    """The message of a layer of C3D that reads clips, images x channels x time x height x width."""
+    """The message of a layer of C3D that reads clips, images x channels x time x height x width.
+
+    Of VideoData's texts those are C3D's that give a length, and no field that only yjxiong's has.
+    """
     if not layer.get("type").startswith("Video"):
         return None
     if layer.has("image_data_param"):
         message: Message = layer.get("image_data_param")
         return message
     message = layer.get("video_data_param")
-    named = any(name in message.type.fields and message.has(name) for name in _OF_CLIPS)
-    return message if named else None
+    written = [name for name in message.type.fields if message.has(name)]
+    if any(name in _OF_CLIPS for name in written):
+        return message
+    joined = not message.get("new_length") or any(name in _OF_SEGMENTS for name in written)
+    return None if joined else message
 
 
 def _params(layer: Message) -> Iterator[Message]:
@@ -198,7 +223,7 @@ def _python_input(layer: Message, context: LayerContext) -> SourceParams:
     """What well-known layers that read data tell of their tops' shapes."""
     kind = layer.get("python_param").get("layer")
     if kind == "RoIDataLayer":
-        return SourceParams(_regions_shapes(context.tops))
+        return SourceParams(_regions_shapes(layer.get("top")))
     if kind in _SEGMENTATION and context.tops >= 2:
         data: PartialShape = (1, _COLOURS, None, None)
         labels: tuple[FollowedSize, ...] = ("N", 1, "H", "W")
@@ -207,16 +232,17 @@ def _python_input(layer: Message, context: LayerContext) -> SourceParams:
     return SourceParams((None,) * context.tops)
 
 
-def _regions_shapes(tops: int) -> tuple[PartialShape | None, ...]:
+def _regions_shapes(tops: Sequence[str]) -> tuple[PartialShape | None, ...]:
     """RoIDataLayer of Fast and Faster R-CNN and R-FCN (roi_data_layer/layer.py).
 
     Images have any size, and numbers of boxes' targets follow from a configuration; of boxes there
-    is one until data come, as the layer's set-up has it.
+    is one until data come, as the layer's set-up has it. Faster R-CNN's has true boxes where
+    Fast R-CNN's has regions and their labels; the tops' names tell them apart.
     """
-    if tops <= len(_WITH_RPN):
-        return _WITH_RPN[:tops]
+    if len(tops) <= len(_WITH_RPN) and "labels" not in tops:
+        return _WITH_RPN[: len(tops)]
     regions: tuple[PartialShape, ...] = ((None, _COLOURS, None, None), (1, 5), (1, 1, 1, 1))
-    return (*regions, *(None,) * tops)[:tops]
+    return (*regions, *(None,) * len(tops))[: len(tops)]
 
 
 _WITH_RPN: tuple[PartialShape, ...] = ((1, _COLOURS, None, None), (1, 3), (1, 5))

@@ -205,7 +205,7 @@ def _parse_hdf5_data(layer: Message, context: LayerContext) -> SourceParams:
     """HDF5Data: the file alone tells the sizes (hdf5_data_layer.cpp)."""
     batch = layer.get("hdf5_data_param").get("batch_size")
     help = (f"the first size is the `batch_size`, {batch}",) if batch else ()
-    return SourceParams((None,) * context.tops, help=help)
+    return SourceParams((None,) * context.tops, help=help, batch=batch)
 
 
 INPUT = source_layer("Input", (1, None), _parse_input, role=Role.FED)

@@ -51,12 +51,14 @@ class SourceParams:
         fillers: what DummyData fills its tops with when nothing is fed; empty for others.
         help: hints for the error that a shape is unknown.
         follow: for each top its shape in terms of the first top's; None where it does not follow.
+        batch: the first size of tops of which nothing else is known; 0 where that is not known.
     """
 
     shapes: tuple[PartialShape | None, ...]
     fillers: tuple[Filler, ...] = ()
     help: tuple[str, ...] = ()
     follow: tuple[tuple[FollowedSize, ...] | None, ...] = ()
+    batch: int = 0
 
     def completed(
         self, shapes: Sequence[PartialShape | None], partly: bool = False
