@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 
 from netc.cli.arguments import add_text_arguments, add_weights_argument, reading
@@ -13,6 +14,8 @@ from netc.cli.output import print_diagnostics, print_json, report_broken, say
 from netc.cli.progress import bar, compiling
 from netc.ir.graph import Array
 from netc.lower.rules import NetState
+from netc.report.table import Column, Row, Table, print_table
+from netc.solver.average_precision import VERSIONS, Classes, mean_precision
 from netc.solver.log import CaffeLog, log_found
 from netc.solver.read import SolverReadOptions
 from netc.solver.rows import flattened
@@ -84,7 +87,12 @@ def _scored(tester: Tester, passes: int, log: CaffeLog | None) -> Scores:
 
 
 def _print_scores(scores: Scores, passes: int) -> None:
-    for name, value in flattened(scores.means).items():
+    for name, classes in scores.classes.items():
+        say(f"average precision of {name}, of {passes} batches:")
+        print_table(_precisions(classes), sys.stdout)
+    for name, rows in scores.rows.items():
+        say(f"{name} {rows} rows; a list of what was found has no mean")
+    for name, value in flattened(_plain(scores)).items():
         weight = scores.weights.get(name.partition("[")[0], 0)
         said = f"  (* {weight:g} in the loss)" if weight else ""
         say(f"{name} {value:.6g}{said}")
@@ -92,4 +100,42 @@ def _print_scores(scores: Scores, passes: int) -> None:
 
 
 def _as_json(scores: Scores, passes: int) -> dict[str, object]:
-    return {"iterations": passes, "loss": scores.loss, "means": flattened(scores.means)}
+    found: dict[str, object] = {
+        "iterations": passes,
+        "loss": scores.loss,
+        "means": flattened(_plain(scores)),
+    }
+    if scores.classes:
+        found["average_precision"] = {n: _by_class(of) for n, of in scores.classes.items()}
+    if scores.rows:
+        found["rows"] = dict(scores.rows)
+    return found
+
+
+def _plain(scores: Scores) -> Mapping[str, Array]:
+    """Means that are not average precisions."""
+    return {name: mean for name, mean in scores.means.items() if name not in scores.classes}
+
+
+def _by_class(classes: Classes) -> dict[str, object]:
+    told = {
+        str(label): {"true_boxes": one.true_boxes, "detections": one.detections, **one.precisions}
+        for label, one in classes.items()
+    }
+    return {"classes": told, "mean": {v: mean_precision(classes, v) for v in VERSIONS}}
+
+
+def _precisions(classes: Classes) -> Table:
+    """A row for each class, and their mean."""
+    titles = ("true boxes", "detections", *VERSIONS)
+    columns = (Column("class"), *(Column(title, right=True) for title in titles))
+    rows = [
+        Row((str(i), str(one.true_boxes), str(one.detections), *_digits(one.precisions)))
+        for i, one in classes.items()
+    ]
+    means = _digits({v: mean_precision(classes, v) for v in VERSIONS})
+    return Table(columns, (*rows, Row(("mean", "", "", *means), "total")))
+
+
+def _digits(precisions: Mapping[str, float]) -> tuple[str, ...]:
+    return tuple(f"{precisions[version]:.4f}" for version in VERSIONS)

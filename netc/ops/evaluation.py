@@ -39,6 +39,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import required_number
+from netc.ops.role import Role
 from netc.schema.message import Message
 
 
@@ -240,6 +241,7 @@ def _op(
         reading=reading,
         blob_file=_SIZES,
         contents=_contents,
+        role=Role.EVALUATED,
     )
 
 

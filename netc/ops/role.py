@@ -127,3 +127,5 @@ class Role(Flag):
     """What it gives is looked at rather than read by another layer."""
     DETECTIONS = auto()
     """It gives rows of item, label, score and box."""
+    EVALUATED = auto()
+    """It gives rows that say which detections are right, and how many true boxes there are."""

@@ -1,14 +1,15 @@
-"""Tests of detectors: mean average precision of DetectionEvaluate's rows.
+"""Tests of detectors: average precisions of DetectionEvaluate's rows.
 
-That is the solver's `eval_type: "detection"`: weiliu89/caffe@ssd src/caffe/solver.cpp,
-TestDetection, and util/bbox_util.cpp, ComputeAP.
+weiliu89/caffe@ssd src/caffe/solver.cpp, TestDetection (the solver's `eval_type: "detection"`), and
+util/bbox_util.cpp, ComputeAP.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +25,27 @@ _POINTS = 11
 Floats = NDArray[np.float64]
 
 
-class Detections:
-    """What a TEST net finds over the passes of a test.
+class ClassPrecision(NamedTuple):
+    """What a detector made of one class over a test.
 
     Args:
-        version: how average precision is computed, a key of ``VERSIONS``.
+        true_boxes: how many there are, without difficult ones that do not count.
+        detections: how many of its detections count.
+        precisions: key of ``VERSIONS`` -> average precision.
     """
 
-    def __init__(self, version: str) -> None:
-        self._version = version
+    true_boxes: int
+    detections: int
+    precisions: Mapping[str, float]
+
+
+Classes = Mapping[int, ClassPrecision]
+
+
+class Detections:
+    """The rows of DetectionEvaluate over the passes of a test, by output."""
+
+    def __init__(self) -> None:
         self._rows: dict[str, list[Array]] = defaultdict(list)
 
     def add(self, outputs: Mapping[str, Array]) -> None:
@@ -51,25 +64,34 @@ class Detections:
                 raise NetcError(Diagnostic("input-shape", message, help=help))
             self._rows[name].append(array.reshape(-1, _COLUMNS).copy())
 
-    def means(self) -> dict[str, Array]:
-        """For each output the mean of all classes' average precisions, float32.
+    def classes(self) -> dict[str, Classes]:
+        """For each output its classes: those of which a row says how many true boxes there are."""
+        return {name: dict(_classes(np.concatenate(rows))) for name, rows in self._rows.items()}
 
-        A class counts where a row says how many true boxes it has, even if there are none.
-        """
-        made = {name: self._mean(np.concatenate(rows)) for name, rows in self._rows.items()}
-        return {name: np.asarray(mean, np.float32) for name, mean in made.items()}
 
-    def _mean(self, rows: Array) -> float:
-        counts, found = rows[rows[:, 0] == -1], rows[rows[:, 0] != -1]
-        found = found[(found[:, 3] != 0) | (found[:, 4] != 0)]  # else of a difficult true box
-        positives: dict[int, int] = defaultdict(int)
-        for label, number in counts[:, 1:3].astype(np.int64).tolist():
-            positives[label] += number
-        total = 0.0
-        for label, number in sorted(positives.items()):
-            own = found[found[:, 1].astype(np.int64) == label]
-            total += average_precision(own[:, 2], own[:, 3] != 0, number, self._version)
-        return total / len(positives) if positives else 0.0
+def by_class(classes: Classes, version: str) -> dict[int, float | None]:
+    """Class -> its average precision, None where nothing of it is found."""
+    known = classes.items()
+    return {label: one.precisions[version] if one.detections else None for label, one in known}
+
+
+def mean_precision(classes: Classes, version: str) -> float:
+    """The mean over classes; one without true boxes, or of which nothing is found, counts as 0."""
+    total = sum(one.precisions[version] for one in classes.values())
+    return total / len(classes) if classes else 0.0
+
+
+def _classes(rows: Array) -> Iterator[tuple[int, ClassPrecision]]:
+    counts, found = rows[rows[:, 0] == -1], rows[rows[:, 0] != -1]
+    found = found[(found[:, 3] != 0) | (found[:, 4] != 0)]  # else of a difficult true box
+    positives: dict[int, int] = defaultdict(int)
+    for label, number in counts[:, 1:3].astype(np.int64).tolist():
+        positives[label] += number
+    for label, number in sorted(positives.items()):
+        own = found[found[:, 1].astype(np.int64) == label]
+        scores, right = own[:, 2], own[:, 3] != 0
+        by_version = {v: average_precision(scores, right, number, v) for v in VERSIONS}
+        yield label, ClassPrecision(number, len(own), by_version)
 
 
 def average_precision(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -81,13 +81,19 @@ class Testing:
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """A test's means (solver.cpp:401-414); ``loss`` with test_compute_loss alone."""
+    """A test's means (solver.cpp:401-414); ``loss`` with test_compute_loss alone.
+
+    ``classes`` are average precisions by output and class, None of a class of which nothing was
+    found; ``shows_classes`` is the solver's `show_per_class_result`.
+    """
 
     iteration: int
     net: int
     scores: Mapping[str, Array]
     weights: Mapping[str, float]
     loss: float | None
+    classes: Mapping[str, Mapping[int, float | None]] = field(default_factory=dict)
+    shows_classes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from netc.solver import events
 from netc.sources.paths import ResolvedPath
 
 Clock = Callable[[], float]
+Line = tuple[str, str] | tuple[str, str, str]  # place, text, and a severity other than I
 
 
 class CaffeLog:
@@ -43,8 +44,8 @@ class CaffeLog:
             for severity, place, text in event.lines:
                 self.line(place, text, severity)
             return
-        for place, text in self._lines(event):
-            self.line(place, text)
+        for found in self._lines(event):
+            self.line(*found)
 
     def line(self, place: str, text: str, severity: str = "I") -> None:
         """Write one line; ``place`` is "file:line" of Caffe's source."""
@@ -56,17 +57,17 @@ class CaffeLog:
         self._stream.flush()
 
     @singledispatchmethod
-    def _lines(self, event: events.Event) -> Iterator[tuple[str, str]]:
+    def _lines(self, event: events.Event) -> Iterator[Line]:
         raise TypeError(f"no lines for {event!r}")
 
     @_lines.register
-    def _(self, event: events.Started) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.Started) -> Iterator[Line]:
         self._last = (self._clock(), event.iteration)
         yield "solver.cpp:289", f"Solving {event.net}"
         yield "solver.cpp:290", f"Learning Rate Policy: {event.policy}"
 
     @_lines.register
-    def _(self, event: events.Displayed) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.Displayed) -> Iterator[Line]:
         before, done = self._last
         self._last = (self._clock(), event.iteration)
         seconds, number = max(self._last[0] - before, 1e-9), event.iteration - done
@@ -76,16 +77,16 @@ class CaffeLog:
         yield from outputs("solver.cpp:258", "    Train net", event.outputs, event.weights)
 
     @_lines.register
-    def _(self, event: events.RateUsed) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.RateUsed) -> Iterator[Line]:
         yield "sgd_solver.cpp:112", f"Iteration {event.iteration}, lr = {event.rate:g}"
 
     @_lines.register
-    def _(self, event: events.StepReached) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.StepReached) -> Iterator[Line]:
         text = f"MultiStep Status: Iteration {event.iteration}, step = {event.step}"
         yield "sgd_solver.cpp:50", text
 
     @_lines.register
-    def _(self, event: events.Clipped) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.Clipped) -> Iterator[Line]:
         yield (
             "sgd_solver.cpp:98",
             f"Gradient clipping: scaling down gradients (L2 norm {event.norm:g} > "
@@ -93,38 +94,40 @@ class CaffeLog:
         )
 
     @_lines.register
-    def _(self, event: events.Stepped) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.Stepped) -> Iterator[Line]:
         yield from ()
 
     @_lines.register
-    def _(self, event: events.Testing) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.Testing) -> Iterator[Line]:
         yield "solver.cpp:347", f"Iteration {event.iteration}, Testing net (#{event.net})"
         for name in event.ignored:
             yield "net.cpp:677", f"Ignoring source layer {name}"
 
     @_lines.register
-    def _(self, event: events.Tested) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.Tested) -> Iterator[Line]:
         if event.loss is not None:
             yield "solver.cpp:401", f"Test loss: {event.loss:g}"
+        for classes in event.classes.values():
+            yield from _class_lines(classes, event.shows_classes)
         yield from outputs("solver.cpp:414", "    Test net", event.scores, event.weights)
 
     @_lines.register
-    def _(self, event: events.Interrupted) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.Interrupted) -> Iterator[Line]:
         yield "solver.cpp:395", "Test interrupted."
 
     @_lines.register
-    def _(self, event: events.Snapshotted) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.Snapshotted) -> Iterator[Line]:
         kind = "HDF5" if event.weights.endswith(".h5") else "binary proto"
         yield "solver.cpp:464", f"Snapshotting to {kind} file {event.weights}"
         place = "sgd_solver.cpp:296" if kind == "HDF5" else "sgd_solver.cpp:284"
         yield place, f"Snapshotting solver state to {kind} file {event.state}"
 
     @_lines.register
-    def _(self, event: events.LastLoss) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.LastLoss) -> Iterator[Line]:
         yield "solver.cpp:327", f"Iteration {event.iteration}, loss = {event.loss:g}"
 
     @_lines.register
-    def _(self, event: events.Finished) -> Iterator[tuple[str, str]]:
+    def _(self, event: events.Finished) -> Iterator[Line]:
         if event.early:
             yield "solver.cpp:316", "Optimization stopped early."
         else:
@@ -137,9 +140,18 @@ def log_found(log: CaffeLog, found: Sequence[ResolvedPath]) -> None:
         log.line("io.cpp:1", str(one))
 
 
+def _class_lines(classes: Mapping[int, float | None], all_of_them: bool) -> Iterator[Line]:
+    """Average precisions of classes (weiliu89/caffe@ssd solver.cpp:524 and 540)."""
+    for label, precision in classes.items():
+        if precision is None:
+            yield "solver.cpp:524", f"Missing true_pos for label: {label}", "W"
+        elif all_of_them:
+            yield "solver.cpp:540", f"class{label}: {precision:g}"
+
+
 def outputs(
     place: str, net: str, arrays: Mapping[str, Array], weights: Mapping[str, float]
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[Line]:
     """A line for each element of each output (solver.cpp:244-262)."""
     number = 0
     for name, array in arrays.items():

@@ -24,7 +24,8 @@ class EventRows:
 
     A row has ``net`` ("train", "test 0" ...), ``iteration``, ``seconds`` since the first event,
     for "train" ``smoothed_loss`` and ``rate``, and each output by its name; an output of several
-    elements has ``name[0]``, ``name[1]`` ...
+    elements has ``name[0]``, ``name[1]`` ... With `show_per_class_result` a detector's classes
+    follow, ``name class1`` and so on.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -41,7 +42,9 @@ class EventRows:
         elif isinstance(event, events.RateUsed) and self.rows:
             self.rows[-1]["rate"] = float(event.rate)
         elif isinstance(event, events.Tested):
-            self._row(f"test {event.net}", event.iteration, event.scores)
+            row = self._row(f"test {event.net}", event.iteration, event.scores)
+            for name, classes in event.classes.items() if event.shows_classes else ():
+                row.update({f"{name} class{i}": value or 0.0 for i, value in classes.items()})
 
     def _row(self, net: str, iteration: int, arrays: Mapping[str, Array]) -> dict[str, Value]:
         seconds = self.clock() - (self._start or 0.0)

@@ -24,7 +24,7 @@ _LOCAL = ("SGD", "Nesterov", "LARS")  # types that take a rate of each parameter
 _ELSEWHERE = frozenset(
     {
         "solver_mode", "device_id", "device", "engine", "layer_wise_reduce", "per_parameter_reduce",
-        "show_per_class_result", "store_blobs_in_old_format", "display_debug", "data_type",
+        "store_blobs_in_old_format", "display_debug", "data_type",
         "solver_data_type", "batchsize", "log_avg_gradient_norm", "snapshot_history_length",
     }
 )  # fmt: skip
@@ -41,7 +41,7 @@ _READ = frozenset(
         "train_state", "test_state", "weights", "plateau_winsize", "stagelr", "stageiter",
         "warmup_iter", "warmup_start_lr", "rampup_interval", "rampup_lr", "min_lr", "max_lr",
         "period", "p_mult", "lr_mult", "eval_type", "ap_version", "amsgrad", "local_lr_auto",
-        "local_gw_ratio", "larc", "larc_eta", "larc_policy",
+        "local_gw_ratio", "larc", "larc_eta", "larc_policy", "show_per_class_result",
     }
 )  # fmt: skip
 
@@ -53,6 +53,7 @@ class Settings:
     ``clip_gradients`` below 0 is off. ``display``, ``snapshot`` and ``test_interval`` are in
     iterations, 0 for never. ``random_seed`` is None where the text does not fix it. ``ap_version``
     says how tests of detections are scored; None where tests are means of outputs.
+    ``show_per_class_result`` logs the classes' average precisions too.
     """
 
     rule: UpdateRule
@@ -76,6 +77,7 @@ class Settings:
     snapshot_format: str = "BINARYPROTO"
     snapshot_after_train: bool = True
     ap_version: str | None = None
+    show_per_class_result: bool = False
 
     @property
     def needs_loss(self) -> bool:
@@ -156,6 +158,7 @@ def _settings(solver: Message, rule: UpdateRule, policy: Policy) -> Settings:
         snapshot_format=get("snapshot_format"),
         snapshot_after_train=get("snapshot_after_train"),
         ap_version=get("ap_version") if get("eval_type") == "detection" else None,
+        show_per_class_result=get("show_per_class_result"),
     )
 
 

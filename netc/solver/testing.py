@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -24,13 +25,15 @@ from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.passes.pipeline import chosen
 from netc.passes.state import carry_state
+from netc.solver.average_precision import Classes
 from netc.solver.feeds import Source
-from netc.solver.log import CaffeLog, outputs
+from netc.solver.log import CaffeLog
+from netc.solver.log import outputs as output_lines
 from netc.solver.nets import net_feeds, open_net
 from netc.solver.noise import Noise
 from netc.solver.programs import total_loss
 from netc.solver.read import NetChoice, SolverReadOptions, Text
-from netc.solver.scoring import added
+from netc.solver.scoring import VERSION, OutputSums
 from netc.sources.catalog import NetSources
 
 OnBatch = Callable[[int, Mapping[str, Array]], None]
@@ -39,12 +42,16 @@ OnBatch = Callable[[int, Mapping[str, Array]], None]
 class Scores(NamedTuple):
     """The mean of each output over all passes, element by element, and of the weighted loss.
 
-    ``weights`` are the outputs' weights in the loss; 0 where one has none.
+    ``weights`` are the outputs' weights in the loss; 0 where one has none. Of DetectionEvaluate's
+    rows the mean average precision is given, and ``classes`` by output and class; ``rows`` are how
+    many rows there were of outputs that have no mean, since a detector chooses how many.
     """
 
     means: Mapping[str, Array]
     loss: float
     weights: Mapping[str, float]
+    classes: Mapping[str, Classes] = MappingProxyType({})
+    rows: Mapping[str, int] = MappingProxyType({})
 
 
 class Tester:
@@ -101,26 +108,26 @@ class Tester:
             help = ("give it a data layer in phase TEST, or use `netc run`",)
             raise NetcError(Diagnostic("no-data", message, help=help))
 
-    def score(self, passes: int, on_batch: OnBatch | None = None) -> Scores:
+    def score(self, passes: int, on_batch: OnBatch | None = None, version: str = VERSION) -> Scores:
         """The means over passes, summed in float32 as in Caffe.
 
         Args:
             passes: the number of batches; the data start again at their end.
             on_batch: called with each pass's number and outputs, by name in alphabetical order.
+            version: of mean average precisions, as `ap_version`.
         """
-        sums: dict[str, Array] = {}
+        sums = OutputSums(self.net.graph, self._shown.values)
         total = np.float32(0)
         for number in range(passes):
             place = self._feeds.position
             values = self.net(self._noise.filled(self._feeds.take(), place))
             total += total_loss(values, self._shown.totals)
-            made = self._shown.of(values)
-            sums = added(sums, made)
+            outputs = self._shown.of(values)
+            sums.add(outputs)
             if on_batch is not None:
-                on_batch(number, made)
-        count = np.float32(passes)
-        means = {name: array / count for name, array in sums.items()}
-        return Scores(means, float(total / count), self._shown.weights)
+                on_batch(number, outputs)
+        made = sums.means(passes, float(total / np.float32(passes)), version)
+        return Scores(made.scores, made.loss, self._shown.weights, made.classes, made.rows)
 
 
 def net_choice(net: Text, state: NetState, reading: SolverReadOptions) -> NetChoice:
@@ -144,5 +151,5 @@ def log_batch(log: CaffeLog, number: int, made: Mapping[str, Array]) -> None:
 def log_scores(log: CaffeLog, scores: Scores) -> None:
     """The lines at the end (caffe.cpp:309 to 321)."""
     log.line("caffe.cpp:309", f"Loss: {scores.loss:g}")
-    for place, text in outputs("caffe.cpp:321", "", scores.means, scores.weights):
+    for place, text, *_ in output_lines("caffe.cpp:321", "", scores.means, scores.weights):
         log.line(place, text.partition(": ")[2])

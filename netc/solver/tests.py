@@ -6,23 +6,41 @@ BVLC/caffe src/caffe/solver.cpp, Test, lines 347 to 414.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from netc.ir.graph import Array
 from netc.solver import events
-from netc.solver.average_precision import Detections
+from netc.solver.average_precision import Classes, by_class
 from netc.solver.debug import layers_of, tested_lines
 from netc.solver.opening import SolverRun
-from netc.solver.scoring import Means, scored
+from netc.solver.scoring import VERSION, Means, scored
 from netc.solver.settings import Settings
 
 
 class Test(NamedTuple):
-    """The result of a test: the iteration it came before, the TEST net's number, and the means."""
+    """The result of a test: the iteration it came before, the TEST net's number, and the means.
+
+    ``classes`` are what a detector made of each class, by output; ``rows`` how many rows there were
+    of outputs that have no mean.
+    """
 
     iteration: int
     net: int
     scores: Mapping[str, Array]
+    classes: Mapping[str, Classes] = MappingProxyType({})
+    rows: Mapping[str, int] = MappingProxyType({})
+
+
+def tested_event(
+    iteration: int, number: int, means: Means, weights: Mapping[str, float], settings: Settings
+) -> events.Tested:
+    """The event after a test of TEST net ``number``; ``weights`` are its outputs' in the loss."""
+    told = means.loss if settings.test_compute_loss else None
+    version = settings.ap_version or VERSION
+    classes = {name: by_class(of, version) for name, of in means.classes.items()}
+    shown = settings.show_per_class_result
+    return events.Tested(iteration, number, means.scores, weights, told, classes, shown)
 
 
 class Tests:
@@ -64,11 +82,9 @@ class Tests:
             if means is None:
                 self._emit(events.Interrupted(iteration, number))
                 return
-            scores, loss = means
-            self.made.append(Test(iteration, number, scores))
-            told = loss if self._settings.test_compute_loss else None
+            self.made.append(Test(iteration, number, means.scores, means.classes, means.rows))
             weights = test.shown.weights
-            self._emit(events.Tested(iteration, number, scores, weights, told))
+            self._emit(tested_event(iteration, number, means, weights, self._settings))
 
     def score(self, number: int, iteration: int) -> Means:
         """The means of one net's outputs over its `test_iter` passes."""
@@ -84,8 +100,7 @@ class Tests:
             self._emit(events.Debug(iteration, lines))
 
         version = self._settings.ap_version
-        found = None if version is None else Detections(version)
         if not self._settings.debug_info:
-            return scored(test, passes, None, interrupted, found)
+            return scored(test, passes, None, interrupted, version)
         layers = layers_of(test.choice, test.net.graph)
-        return scored(test, passes, look, interrupted, found)
+        return scored(test, passes, look, interrupted, version)

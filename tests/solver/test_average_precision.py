@@ -9,7 +9,7 @@ import pytest
 
 import netc
 from netc.diagnostics import NetcError
-from netc.solver.average_precision import VERSIONS, Detections, average_precision
+from netc.solver.average_precision import VERSIONS, Detections, average_precision, mean_precision
 from netc.solver.solver import Solver
 
 # Of four true boxes three are found, by detections that are right, wrong, right, wrong, right.
@@ -48,13 +48,17 @@ def rows(*given: tuple[float, ...]) -> Any:
 
 
 def test_all_passes_and_classes_count() -> None:
-    found = Detections("Integral")
+    found = Detections()
     found.add({"eval": rows((-1, 1, 1, -1, -1), (-1, 2, 1, -1, -1), (-1, 3, 0, -1, -1),
                             (0, 1, 0.9, 1, 0), (0, 1, 0.95, 0, 0))})  # fmt: skip
     found.add({"eval": rows((-1, 1, 1, -1, -1), (-1, 2, 0, -1, -1), (-1, 3, 0, -1, -1),
                             (0, 1, 0.8, 1, 0), (1, 2, 0.8, 0, 1))})  # fmt: skip
     # Class 1: both of two. Class 2: one that is missed. Class 3: none, and yet a third of the mean.
-    assert found.means()["eval"] == pytest.approx(1 / 3)
+    classes = found.classes()["eval"]
+    assert mean_precision(classes, "Integral") == pytest.approx(1 / 3)
+    assert [(i, one.true_boxes, one.detections) for i, one in classes.items()] == [
+        (1, 2, 2), (2, 1, 1), (3, 0, 0),
+    ]  # fmt: skip
 
 
 TRAIN = """

@@ -21,19 +21,18 @@ from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.update import Update
 from netc.diagnostics import Source
 from netc.frontend import build
-from netc.ir.graph import Array
 from netc.solver import events
-from netc.solver.average_precision import Detections
 from netc.solver.feeds import Feeds
 from netc.solver.log import CaffeLog
 from netc.solver.nets import net_feeds
 from netc.solver.rates import RateState, advance
 from netc.solver.read import NetChoice, SolverReadOptions, read_solver, test_choices, train_choice
 from netc.solver.resume import Restored, restored_state, write_snapshot
-from netc.solver.scoring import added
+from netc.solver.scoring import VERSION, Means, OutputSums
 from netc.solver.settings import Settings, read_settings, updating
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import check_writable, prefix_of, snapshot_files
+from netc.solver.tests import tested_event
 from netc.solver.weights import solver_weights
 
 Callback = Callable[[], Any]
@@ -257,26 +256,19 @@ class Solver:
         for number, net in enumerate(self._test_nets):
             net.share_with(self._net)
             self._log(events.Testing(self._iter, number))
-            scores, loss = self._tested(net, self._settings.test_iter[number])
-            said = loss if self._settings.test_compute_loss else None
-            self._log(events.Tested(self._iter, number, scores, net.blob_loss_weights, said))
+            means = self._tested(net, self._settings.test_iter[number])
+            weights = net.blob_loss_weights
+            self._log(tested_event(self._iter, number, means, weights, self._settings))
 
-    def _tested(self, net: Net, passes: int) -> tuple[dict[str, Array], float]:
+    def _tested(self, net: Net, passes: int) -> Means:
         """Means of a TEST net's outputs and of its loss."""
-        sums: dict[str, Array] = {}
         version, total = self._settings.ap_version, np.float32(0)
-        found = None if version is None else Detections(version)
+        values = {name: name for name in net.outputs}
+        sums = OutputSums(net._graph, values, only_detections=version is not None)
         for _ in range(passes):
             total += np.float32(net._forward(0, len(net.layers) - 1))
-            made = {name: net.blobs[name].data.copy() for name in net.outputs}
-            if found is not None:
-                found.add(made)
-            else:
-                sums = added(sums, made)
-        count = np.float32(passes)
-        if found is not None:
-            return found.means(), float(total / count)
-        return {name: array / count for name, array in sums.items()}, float(total / count)
+            sums.add({name: net.blobs[name].data.copy() for name in net.outputs})
+        return sums.means(passes, float(total / np.float32(passes)), version or VERSION)
 
     # Snapshots
 
