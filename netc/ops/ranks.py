@@ -46,13 +46,15 @@ class Slot(NamedTuple):
     """Where a gradient is in its bucket: number ``place`` of ``members``.
 
     The gradients of a bucket travel as one message. Where ranks share memory, a rank's gradients
-    lie there one after another, this one ``offset`` elements from the first.
+    lie there one after another, this one ``offset`` elements from the first, and ``part`` is the
+    begin and end of the elements, in C order, whose mean this rank takes; it is empty elsewhere.
     """
 
     bucket: int
     place: int = 0
     members: int = 1
     offset: int = 0
+    part: tuple[int, ...] = ()
 
 
 class Ranks(Protocol):
@@ -170,9 +172,9 @@ def gradient_memory(name: str) -> Array:
 class SumParams:
     """Which group takes a gradient's mean, and its place in the messages: see :class:`Slot`.
 
-    Where ``ranks`` is above one they share memory: only the slice of rank ``rank`` of the
-    elements, in C order, becomes the mean; nothing may read the other elements of what FinishSum
-    gives.
+    Where ``ranks`` is above one they share memory, and this one is ``rank``: the elements of
+    ``part``, in C order, become the mean; nothing may read the others of what FinishSum gives,
+    unless the group shares whole means.
     """
 
     group: str
@@ -180,6 +182,7 @@ class SumParams:
     place: int
     members: int
     offset: int = 0
+    part: tuple[int, ...] = ()
     rank: int = 0
     ranks: int = 1
 
@@ -190,8 +193,8 @@ class SumParams:
 
     @property
     def slot(self) -> Slot:
-        """The gradient's bucket, its place in it, and its offset in shared memory."""
-        return Slot(self.bucket, self.place, self.members, self.offset)
+        """The gradient's bucket, its place in it, and where it is in shared memory."""
+        return Slot(self.bucket, self.place, self.members, self.offset, self.part)
 
 
 def _start(params: SumParams, inputs: Sequence[Array], weights: Sequence[Array]) -> list[Array]:

@@ -14,11 +14,15 @@ is made of may be written in its place (:meth:`SharedSums.start_rows`), and all 
 it. Nothing runs beside the backward pass: the cores that would move messages are those that
 compute.
 
+Where the norm of all gradients is needed (``clip_gradients``) every rank gets whole means: the
+first ``finish`` takes the means of all own slices and writes them to every area, and all meet
+again. With several passes an iteration, the sums over them are variables that lie in the area.
+
 Who may access what, and when:
     the area      this rank's until all meet in the first ``finish``; then each rank reads its own
-                  slices of it until the end of the update, behind which all ranks meet again (the
-                  solver takes the mean of the losses there). A mean is written to the slice that
-                  only this rank reads
+                  slices of it, and with whole means writes to them, until the end of the update,
+                  behind which all ranks meet again. A mean is written to slices that only this rank
+                  reads before; whole means are read behind the second meeting
     parameters    all ranks read them until the first ``finish``: no rank updates before the
                   last has ended its backward pass. Then each slice is its rank's until all meet
                   behind the update
@@ -31,7 +35,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from netc.ir.graph import Array
-from netc.ops.ranks import Ranks, Slot, room, slice_of
+from netc.ops.ranks import Ranks, Slot, room
 from netc.ranks.sums import mean_in_order
 
 
@@ -43,14 +47,15 @@ class SharedSums:
         memory: float32 shared memory; arrays are allocated from its front, in the same order on
             all ranks.
         elements: of a rank's gradients, each with its :func:`~netc.ops.ranks.room`.
+        whole: every rank gets the means of all elements, not of its slices alone.
     """
 
-    def __init__(self, ranks: Ranks, memory: Array, elements: int) -> None:
-        self._ranks, self._memory, self._taken = ranks, memory, 0
+    def __init__(self, ranks: Ranks, memory: Array, elements: int, whole: bool = False) -> None:
+        self._ranks, self._memory, self._taken, self._whole = ranks, memory, 0, whole
         self._areas = [self.take(elements) for _ in range(ranks.size)]
         #: Memory in which this rank's gradients may lie, at the offsets of their slots.
         self.gradients = self._areas[ranks.rank]
-        self._handed: dict[int, Array] = {}
+        self._handed: dict[Slot, Array] = {}
         self._met = False
 
     def take(self, elements: int) -> Array:
@@ -60,48 +65,86 @@ class SharedSums:
         assert self._taken <= self._memory.size, "the arrays of a run are counted beforehand"
         return self._memory[begin : begin + elements]
 
+    def meet(self) -> None:
+        """Wait for all ranks; behind an update, what they have written is seen."""
+        self._ranks.meet()
+
     def start(self, at: Slot, gradient: Array) -> None:
         """Write the slices that other ranks update to this rank's area, unless they are there."""
-        ranks, flat = self._ranks, gradient.reshape(-1)
-        self._met = False
-        area = self.gradients[at.offset : at.offset + flat.size]
-        if area.ctypes.data != flat.ctypes.data:
-            begin, end = slice_of(flat.size, ranks.rank, ranks.size)
+        flat = gradient.reshape(-1)
+        self._begin()
+        area = _at(self.gradients, at, 0, flat.size)
+        if not _same_place(area, flat):
+            begin, end = at.part
             for first, last in ((0, begin), (end, flat.size)):
                 np.copyto(area[first:last], flat[first:last])
-        self._handed[at.bucket] = gradient
+        self._handed[at] = gradient
 
     def start_rows(self, offset: int, arrays: Sequence[Array]) -> None:
         """Write arrays to this rank's area, one behind the other."""
-        self._met = False
+        self._begin()
         area = self.gradients
         for begin, array in _places(offset, arrays):
             area[begin : begin + array.size] = array.reshape(-1)
 
     def finish_rows(self, offset: int, arrays: Sequence[Array]) -> list[Array]:
         """The arrays of each rank, those of rank 0 first."""
-        self._meet()
+        self._end()
         return [
             area[begin : begin + array.size].reshape(array.shape)
             for area in self._areas
             for begin, array in _places(offset, arrays)
         ]
 
-    def _meet(self) -> None:
+    def finish(self, at: Slot) -> Array:
+        """The gradient: this rank's slice has been replaced by the mean, or all of it has."""
+        self._end()
+        gradient = self._handed[at]
+        if not self._whole:
+            self._mean(at)
+        elif not _same_place(area := _at(self.gradients, at, 0, gradient.size), gradient):
+            np.copyto(gradient.reshape(-1), area)
+        return gradient
+
+    def _begin(self) -> None:
+        """Forget what an iteration before handed over."""
+        if self._met:
+            self._handed, self._met = {}, False
+
+    def _end(self) -> None:
         """Wait until all ranks have ended their backward passes."""
         if not self._met:
-            self._ranks.meet()
             self._met = True
+            self.meet()
+            if self._whole:
+                self._share_means()
 
-    def finish(self, at: Slot) -> Array:
-        """The gradient, whose own slice of this rank has been replaced by the mean."""
-        self._meet()
-        gradient, rank = self._handed[at.bucket], self._ranks.rank
-        begin, end = slice_of(gradient.size, rank, self._ranks.size)
-        rows = [area[at.offset + begin : at.offset + end] for area in self._areas]
-        rows[rank] = gradient.reshape(-1)[begin:end]
-        mean_in_order(rows, rows[rank])
-        return gradient
+    def _mean(self, at: Slot) -> Array:
+        """Take the mean of this rank's slice, where the gradient lies."""
+        begin, end = at.part
+        rows = [_at(area, at, begin, end) for area in self._areas]
+        own = rows[self._ranks.rank] = self._handed[at].reshape(-1)[begin:end]
+        mean_in_order(rows, own)
+        return own
+
+    def _share_means(self) -> None:
+        """Take the means of all of this rank's slices, and write them to every area."""
+        for at in self._handed:
+            mean = self._mean(at)
+            for area in self._areas:
+                target = _at(area, at, *at.part)
+                if not _same_place(target, mean):
+                    np.copyto(target, mean)
+        self.meet()
+
+
+def _at(area: Array, at: Slot, begin: int, end: int) -> Array:
+    """Elements ``begin`` to ``end`` of a gradient in an area."""
+    return area[at.offset + begin : at.offset + end]
+
+
+def _same_place(one: Array, other: Array) -> bool:
+    return one.ctypes.data == other.ctypes.data
 
 
 def _places(offset: int, arrays: Sequence[Array]) -> Iterator[tuple[int, Array]]:

@@ -75,19 +75,22 @@ class Distributed:
         enter(name, self.ranks)
         return Distribution(name)
 
-    def in_shared_memory(self, sizes: Sequence[int], histories: int) -> SharedSums | None:
+    def in_shared_memory(
+        self, sizes: Sequence[int], histories: int, whole: bool
+    ) -> SharedSums | None:
         """How gradients are averaged in shared memory; None where ranks cannot share memory.
 
         Args:
             sizes: number of elements of each parameter that has a gradient.
             histories: number of history arrays per parameter.
+            whole: whether every rank needs the means of all elements.
         """
         if self.ranks is None or self.size == 1:
             return None
         copies = self.size + 1 + histories  # gradients of each rank, the parameter, its history
         elements = sum(map(room, sizes))
         memory = self.ranks.shared_memory(copies * elements)
-        return None if memory is None else SharedSums(self.ranks, memory, elements)
+        return None if memory is None else SharedSums(self.ranks, memory, elements, whole)
 
     def same_everywhere(self, variables: Variables) -> None:
         """Broadcast rank 0's variables to all ranks.

@@ -126,9 +126,11 @@ def _train_net(
     force = choice.message.get("force_backward")
     own = updating(settings, force_backward=force)
     options = given.options
-    sharing = None
-    if not settings.needs_loss:
-        sharing = shared_update(graph, own, frozen, given.distributed, given.backend)
+    # Where the rate depends on the iteration's loss, the update must wait for it.
+    split = settings.needs_loss
+    sharing = shared_update(
+        graph, own, frozen, given.distributed, given.backend, split=split
+    )
     if sharing is not None:
         options = replace(options, variables=sharing.variables)
     how = replace(
@@ -136,8 +138,7 @@ def _train_net(
     )
 
     def remade(graph: Graph, summed: bool) -> StepGraphs:
-        # Where the rate depends on the iteration's loss, the update must wait for it.
-        return step_graphs(graph, how, frozen, split=settings.needs_loss, summed=summed)
+        return step_graphs(graph, how, frozen, split=split, summed=summed)
 
     graphs = sharing.graphs if sharing is not None else remade(graph, summed=False)
     if given.memory is not None:

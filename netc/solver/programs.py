@@ -20,8 +20,8 @@ from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape
 from netc.layer_arrays import LayerArrays
 from netc.ops.random import generator_key
-from netc.ops.ranks import Summing
 from netc.ops.update_rules import UpdateRule, step
+from netc.ranks.shared import SharedSums
 from netc.recent import LeastRecentlyUsed
 from netc.solver.nets import Shown
 from netc.solver.noise import Noise
@@ -73,7 +73,7 @@ class TrainNet:
         backend: "cpu", "cuda" or "reference".
         options: as for a compiled net.
         seed: of layers that draw random numbers.
-        group: the averaging of gradients in shared memory; only kept alive here.
+        group: the averaging of gradients in shared memory, where ranks share it.
         remake: graph of other shapes, and whether its gradients are summed whole -> its
             iteration's graphs; None if only one shape is allowed.
         rule: the solver's.
@@ -87,7 +87,7 @@ class TrainNet:
         backend: str,
         options: Options,
         seed: int = 0,
-        group: Summing | None = None,
+        group: SharedSums | None = None,
         remake: Callable[[Graph, bool], StepGraphs] | None = None,
         rule: UpdateRule = SGD,
     ) -> None:
@@ -271,6 +271,8 @@ class TrainNet:
         last = self._summing._last
         assert last is not None
         made = self._pass(last, self._scalars(last, rate, iteration))
+        if self._group is not None:  # others read what this rank has updated, and write gradients
+            self._group.meet()
         self._coast(iteration)
         return made
 

@@ -11,10 +11,11 @@ from netc.backends.variables import Variable, Variables
 from netc.ir.graph import Graph
 from netc.ir.types import count
 from netc.ops.gradient_update import part_of
-from netc.ops.ranks import enter
+from netc.ops.inputs import ParameterParams
+from netc.ops.ranks import START, enter
 from netc.ranks.shared import SharedSums
 from netc.solver.distributed import Distributed
-from netc.train.distribute import Distribution
+from netc.train.distribute import Distribution, owners
 from netc.train.step import StepGraphs, Updating, parameters_with_gradients, step_graphs
 
 
@@ -28,12 +29,18 @@ class Sharing(NamedTuple):
 
 
 def shared_update(
-    graph: Graph, how: Updating, frozen: Sequence[str], run_of: Distributed, backend: str
+    graph: Graph,
+    how: Updating,
+    frozen: Sequence[str],
+    run_of: Distributed,
+    backend: str,
+    *,
+    split: bool = False,
 ) -> Sharing | None:
     """The graphs for ranks that share memory; None where gradients must be sent as messages.
 
-    A rank can update a slice only if the rule is elementwise. Clipping and layer-wise rates need
-    the norm of whole gradients, and sums over several passes are in each rank's own memory.
+    Where rates follow from norms of a parameter (LARS) a rank updates whole parameters, else a slice
+    of each. Clipping needs the norm of all gradients, so that every rank gets whole means.
 
     Args:
         graph: the TRAIN net; see netc.train.step.step_graphs, also for the next two.
@@ -41,25 +48,28 @@ def shared_update(
         frozen: names of parameters that are not trained.
         run_of: this process's part in the run.
         backend: the backend's name.
+        split: whether the update is a graph of its own; see netc.train.step.step_graphs.
     """
-    whole = how.clip_gradients >= 0 or how.rule.local is not None or how.iter_size > 1
-    if whole or not on_host(backend):
+    if not on_host(backend):
         return None
     learned = [n for n in parameters_with_gradients(graph, how) if n not in frozen]
-    sizes = [count(graph.parameters[name].shape or ()) for name in learned]
-    sums = run_of.in_shared_memory(sizes, how.rule.histories)
+    sizes = {name: count(graph.parameters[name].shape or ()) for name in learned}
+    whole = how.clip_gradients >= 0
+    sums = run_of.in_shared_memory(tuple(sizes.values()), how.rule.histories, whole)
     if sums is None:
         return None
     name = f"shared/{id(sums)}"
     enter(name, sums)
-    over = Distribution(name, rank=run_of.rank, ranks=run_of.size)
-    graphs = step_graphs(graph, replace(how, distribution=over), frozen)
-    return Sharing(graphs, _placed(graphs.first, sums, run_of), sums, over)
+    kept = owners(sizes, run_of.size) if how.rule.local is not None else ()
+    over = Distribution(name, rank=run_of.rank, ranks=run_of.size, owners=kept)
+    graphs = step_graphs(graph, replace(how, distribution=over), frozen, split=split)
+    updating = graphs.last or graphs.first
+    return Sharing(graphs, _placed(updating, sums, run_of), sums, over)
 
 
 def _placed(graph: Graph, sums: SharedSums, run_of: Distributed) -> Variables:
-    """The variables that ranks update slices of, with rank 0's elements."""
-    found = Variables()
+    """The variables that ranks update slices of, with rank 0's elements, and sums over passes."""
+    found = _placed_sums(graph, sums)
     for name, value in graph.updates.items():
         if part_of(graph, value):
             initial = graph.parameters[name].array
@@ -68,4 +78,18 @@ def _placed(graph: Graph, sums: SharedSums, run_of: Distributed) -> Variables:
             if run_of.leads:
                 memory[...] = initial.reshape(-1)
             found.add(Variable(name, initial, memory))
+    return found
+
+
+def _placed_sums(graph: Graph, sums: SharedSums) -> Variables:
+    """The variables of sums over passes, in this rank's area, where their means are to begin."""
+    found = Variables()
+    for node in graph.nodes:
+        maker = graph.producers.get(node.inputs[0]) if node.op == START else None
+        if maker is not None and isinstance(maker.params, ParameterParams):
+            variable = graph.parameters[maker.parameters[0]]
+            assert variable.array is not None
+            begin = node.params.offset
+            memory = sums.gradients[begin : begin + variable.array.size]
+            found.add(Variable(variable.name, variable.array, memory))
     return found

@@ -24,22 +24,46 @@ class Distribution:
     """Over which group gradients are averaged, and from how many bytes on a bucket is full.
 
     Where ``ranks`` is above one they share the memory of the parameters: rank ``rank`` takes the
-    means of its slice of each gradient and updates that slice alone.
+    means of its slice of each gradient and updates that slice alone. A parameter that ``owners``
+    has is one slice, of the rank beside it: its update needs the norm of the whole.
     """
 
     group: str
     bucket_bytes: int = BUCKET_BYTES
     rank: int = 0
     ranks: int = 1
+    owners: tuple[tuple[str, int], ...] = ()
 
     @property
     def sliced(self) -> bool:
         """Whether a rank has a slice of each parameter."""
         return self.ranks > 1
 
-    def part(self, shape: Shape) -> tuple[int, ...]:
-        """The elements of a parameter that this rank updates; empty for all of them."""
-        return slice_of(count(shape), self.rank, self.ranks) if self.sliced else ()
+    def part(self, parameter: str, shape: Shape) -> tuple[int, ...]:
+        """The elements of a parameter that this rank updates; empty where no slices are made."""
+        if not self.sliced:
+            return ()
+        owner = dict(self.owners).get(parameter)
+        if owner is None:
+            return slice_of(count(shape), self.rank, self.ranks)
+        return (0, count(shape) if owner == self.rank else 0)
+
+
+def owners(sizes: Mapping[str, int], ranks: int) -> tuple[tuple[str, int], ...]:
+    """A rank for each parameter: the largest first, each to the rank that has least so far.
+
+    R. L. Graham, "Bounds on multiprocessing timing anomalies", SIAM J. Appl. Math. 17 (1969).
+
+    Args:
+        sizes: parameter -> its number of elements.
+        ranks: how many ranks there are.
+    """
+    loads = [0] * ranks
+    found: dict[str, int] = {}
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        found[name] = loads.index(min(loads))
+        loads[found[name]] += sizes[name]
+    return tuple(found.items())
 
 
 def buckets(

@@ -136,7 +136,12 @@ class GraphGrowth:
         # In shared memory there are no messages whose latency a bucket of several would save.
         least = 0 if over.sliced else over.bucket_bytes
         groups = buckets(gradients, shapes, self.nodes, least)
-        placed = list(slots([[gradients[name] for name in group] for group in groups], shapes))
+        names = [name for group in groups for name in group]
+        ordered = slots([[gradients[name] for name in group] for group in groups], shapes)
+        placed = [
+            (gradient, slot._replace(part=over.part(name, shapes[gradient])))
+            for name, (gradient, slot) in zip(names, ordered, strict=True)
+        ]
         starts = [started(gradient, slot, over) for gradient, slot in placed]
         self.nodes = list(with_starts(self.nodes, starts))
         self.nodes += [finished(gradient, slot, over) for gradient, slot in placed]

@@ -315,7 +315,7 @@ class _Update:
             how.iter_size,
             gradient is not None,
             clipped and gradient is not None,
-            self._part(entry, gradient),
+            self._part(parameter, gradient),
         )
         names = [history_name(parameter, i) for i in range(how.rule.histories)]
         histories = [growth.read(growth.variable(n, entry.shape or ())) for n in names]
@@ -331,13 +331,15 @@ class _Update:
         growth.node(f"{parameter}~update", UPDATE, params, inputs, outputs)
         growth.updates.update(zip((parameter, *names), outputs, strict=True))
 
-    def _part(self, entry: Parameter, gradient: str | None) -> tuple[int, ...]:
+    def _part(self, parameter: str, gradient: str | None) -> tuple[int, ...]:
         """The elements that are this rank's to update.
 
         What no gradient reaches fades by weight decay alone, in each rank's own memory.
         """
         over = self.how.distribution
-        return () if over is None or gradient is None else over.part(entry.shape or ())
+        if over is None or gradient is None:
+            return ()
+        return over.part(parameter, self.graph.parameters[parameter].shape or ())
 
 
 def forward_graph(graph: Graph) -> Graph:

@@ -34,7 +34,15 @@ from netc.ranks.segment import Segment
 from netc.ranks.shared import SharedSums
 from netc.solver import events
 from netc.solver.solver import Solver
-from netc.train.distribute import Distribution, buckets, mean_name, slots, started, with_starts
+from netc.train.distribute import (
+    Distribution,
+    buckets,
+    mean_name,
+    owners,
+    slots,
+    started,
+    with_starts,
+)
 from netc.train.step import Updating, step_graphs
 
 NET = """
@@ -295,7 +303,12 @@ RULES = (
     'type: "AdamW" momentum2: 0.99',
     "iter_size: 2",
     "clip_gradients: 0.1",
+    'iter_size: 3 clip_gradients: 0.1 type: "Adam"',
+    'type: "LARS"',
+    'local_lr_auto: true local_gw_ratio: 0.01 iter_size: 2',
+    'larc: true larc_policy: "clip" larc_eta: 0.01 clip_gradients: 0.1',
 )
+PLATEAU = {"lr_policy": "plateau", "plateau_winsize": "1"}  # a rate that follows the loss
 
 
 @pytest.mark.parametrize("count", (2, 3))
@@ -319,9 +332,23 @@ def test_shared_memory_gives_the_bits_of_messages(
     assert_same((0, shared[0][1][:2]), (0, shared[1][1][:2]))
 
 
-def test_ranks_that_share_memory_hold_one_copy() -> None:
+def test_rates_that_follow_the_loss_are_the_same_in_shared_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(ranks: LocalRanks) -> tuple[Any, Any]:
+        found = train(ranks, fields=PLATEAU)
+        ranks.meet()
+        return found
+
+    shared = on_ranks(2, run)
+    by_messages(monkeypatch)
+    assert_same(shared[0], on_ranks(2, run)[0])
+
+
+@pytest.mark.parametrize("text", RULES)
+def test_ranks_that_share_memory_hold_one_copy(text: str) -> None:
     def run(ranks: LocalRanks) -> list[int]:
-        solver = Solver(source(), ranks=ranks, feeds=images(), threads=1)
+        solver = Solver(source(text), ranks=ranks, feeds=images(), threads=1)
         solver.step(1)
         ranks.meet()
         arrays = [a for blobs in solver.params.values() for a in blobs]
@@ -331,14 +358,25 @@ def test_ranks_that_share_memory_hold_one_copy() -> None:
     assert first == second
 
 
-def test_slices_are_updated_by_kernels() -> None:
+@pytest.mark.parametrize("text", RULES)
+def test_slices_are_updated_by_kernels(text: str) -> None:
     def run(ranks: LocalRanks) -> list[str]:
-        solver = Solver(source(), ranks=ranks, feeds=images(), threads=1)
-        return list(solver.report()["programs"]["first"]["reference_steps"])
+        solver = Solver(source(text), ranks=ranks, feeds=images(), threads=1)
+        programs = solver.report()["programs"]
+        return list(programs.get("update", programs["first"])["reference_steps"])
 
     for steps in on_ranks(2, run):
         assert steps
-        assert not [step for step in steps if "update" in step]
+        assert not [step for step in steps if "update" in step or "clip" in step]
+
+
+def test_parameters_with_rates_of_their_own_are_each_a_ranks_whole() -> None:
+    sizes = {"a": 100, "b": 70, "c": 50, "d": 10}
+    assert owners(sizes, 2) == (("a", 0), ("b", 1), ("c", 1), ("d", 0))
+    over = Distribution("g", rank=1, ranks=2, owners=owners(sizes, 2))
+    assert over.part("b", (7, 10)) == (0, 70)
+    assert over.part("a", (10, 10)) == (0, 0)
+    assert Distribution("g", rank=1, ranks=2).part("a", (10, 10)) == slice_of(100, 1, 2)
 
 
 def test_slices_cover_an_array_once_and_begin_at_cache_lines() -> None:
@@ -499,8 +537,9 @@ def test_a_gradient_travels_from_where_it_lies() -> None:
     assert len(places) == 1
 
 
+@pytest.mark.parametrize("text", RULES)
 def test_ranks_that_share_memory_write_gradients_there_and_copy_none(
-    monkeypatch: pytest.MonkeyPatch,
+    text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of every layer: bias and weights, whether Caffe's order is the arena's or not."""
     copied: list[int] = []
@@ -512,7 +551,7 @@ def test_ranks_that_share_memory_write_gradients_there_and_copy_none(
         start(sums, at, gradient)
 
     monkeypatch.setattr(SharedSums, "start", watched)
-    on_ranks(2, train)
+    on_ranks(2, lambda ranks: train(ranks, text))
     assert copied == []
 
 
@@ -573,8 +612,9 @@ def test_some_rows_are_updated_by_the_sum_of_all_ranks_gradients() -> None:
 def test_a_gradient_that_others_read_is_copied_to_shared_memory() -> None:
     memory = np.zeros(96, np.float32)
     (one, two) = (SharedSums(ranks, memory, 32) for ranks in local_ranks(2))
-    at = Slot(0, offset=16)
+    at = Slot(0, offset=16, part=(0, 16))
     one.start(at, np.full(32 - 16, 3, np.float32))
     assert memory[16:32].tolist() == [0] * 16  # the whole of it is the first rank's own slice
+    at = at._replace(part=(16, 16))
     two.start(at, np.full(32 - 16, 5, np.float32))
     assert memory[48:64].tolist() == [5] * 16

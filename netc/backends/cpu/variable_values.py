@@ -11,7 +11,8 @@ order too, Caffe's, whatever its axes: one long pixel for each of its first axis
                                    the memory that ranks share, where they do
 
 With several passes an iteration a gradient is written to the variable of the sum, or added to it
-there.
+there. The update has the sum in Caffe's order; where ranks share memory the variable lies in it, and
+so do the value of the sum and its mean.
 
 The values that a run starts from are gone once the update has run, so no later node may read them.
 """
@@ -27,11 +28,12 @@ from netc.backends.shared.layout import is_in_c_order, view_of
 from netc.backends.shared.views import External, Place, View, dense
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
+from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.gradient_update import NAME as GRADIENT_UPDATE
 from netc.ops.gradient_update import written_by
 from netc.ops.inputs import ParameterParams
-from netc.ops.ranks import FINISH, START, SumParams
+from netc.ops.ranks import FINISH, START, SumParams, gradient_memory
 from netc.ops.update import CLIP
 
 
@@ -73,7 +75,7 @@ def variable_values(graph: Graph) -> VariableValues:
             places[before] = places[after] = External(index[variable])
         for gradient in reached:
             chain = _handed_on(graph, gradient)
-            gradients.update(chain)
+            gradients.update((*chain, *_summands(graph, chain[-1])))
             places.update(_shared_places(graph, chain))
     stored = {v: place for v, place in _stored(graph, index, last) if v not in places}
     return VariableValues({**places, **stored}, frozenset({*gradients, *stored}))
@@ -127,7 +129,7 @@ def _matched(
         variable = updated.get(new)
         if producer is None or variable is None:
             return
-        if not isinstance(producer.params, ParameterParams):
+        if not _is_variable(producer):
             return
         own = graph.parameters[producer.parameters[0]]
         alone = len(graph.readers[old]) == 1 and not graph.readers.get(new)
@@ -143,13 +145,31 @@ def _in_any_order(graph: Graph, node: Node, gradient: str) -> bool:
     if is_in_c_order(graph.shape(gradient)):
         return True
     *handed, made = _handed_on(graph, gradient)
-    producer = graph.producers.get(made)
-    if producer is None or producer.op != GRADIENT or producer.params.kind != "weight":
+    summands = _summands(graph, made)
+    if not all(_may_be_in_c_order(graph, value) for value in summands or (made,)):
         return False
     return all(
         value not in graph.outputs and len(_others(graph, node, value)) == (value != gradient)
-        for value in (*handed, made)
+        for value in (*handed, made, *summands)
     )
+
+
+def _summands(graph: Graph, value: str) -> tuple[str, ...]:
+    """What a plain sum adds up, such as the gradients of layers that share a parameter."""
+    maker = graph.producers.get(value)
+    return maker.inputs if maker is not None and maker.params == EltwiseParams() else ()
+
+
+def _may_be_in_c_order(graph: Graph, value: str) -> bool:
+    """True of what a variable holds, and of a gradient of one, as it is made."""
+    maker = graph.producers.get(value)
+    if maker is None:
+        return False
+    return _is_variable(maker) or (maker.op == GRADIENT and maker.params.kind == "weight")
+
+
+def _is_variable(node: Node) -> bool:
+    return isinstance(node.params, ParameterParams)
 
 
 def _handed_on(graph: Graph, gradient: str) -> tuple[str, ...]:
@@ -173,13 +193,23 @@ def _shared_places(graph: Graph, chain: tuple[str, ...]) -> Mapping[str, Externa
     or where the gradient is a part or a view of another value, whose place is its own.
     """
     maker = graph.producers.get(chain[-1])
-    if len(chain) < 3 or maker is None or maker.op != GRADIENT:
+    if len(chain) < 3 or maker is None:
         return {}
     params: SumParams = graph.producers[chain[-2]].params
-    alone = all(len(graph.readers[v]) == 1 and v not in graph.outputs for v in chain)
-    if not params.sliced or not alone:
+    read = ([r for r in graph.readers[v] if r.op != CLIP] for v in chain)
+    alone = all(len(readers) == 1 for readers in read) and not {*chain} & {*graph.outputs}
+    made_there = maker.op == GRADIENT or _lies_in_shared_memory(graph, maker, params)
+    if not params.sliced or not alone or not made_there:
         return {}
     return dict.fromkeys(chain, External(status_index(graph) + 1, params.offset))
+
+
+def _lies_in_shared_memory(graph: Graph, maker: Node, params: SumParams) -> bool:
+    """True of a sum over passes whose variable lies where its mean is to be."""
+    array = graph.parameters[maker.parameters[0]].array if _is_variable(maker) else None
+    if array is None or not params.sliced:
+        return False
+    return array.ctypes.data == gradient_memory(params.group)[params.offset :].ctypes.data
 
 
 def _others(graph: Graph, node: Node, value: str) -> list[Node]:
