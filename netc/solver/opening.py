@@ -128,9 +128,7 @@ def _train_net(
     options = given.options
     # Where the rate depends on the iteration's loss, the update must wait for it.
     split = settings.needs_loss
-    sharing = shared_update(
-        graph, own, frozen, given.distributed, given.backend, split=split
-    )
+    sharing = shared_update(graph, own, frozen, given.distributed, given.backend, split=split)
     if sharing is not None:
         options = replace(options, variables=sharing.variables)
     how = replace(

@@ -39,8 +39,8 @@ def shared_update(
 ) -> Sharing | None:
     """The graphs for ranks that share memory; None where gradients must be sent as messages.
 
-    Where rates follow from norms of a parameter (LARS) a rank updates whole parameters, else a slice
-    of each. Clipping needs the norm of all gradients, so that every rank gets whole means.
+    Where rates follow from norms of a parameter (LARS) a rank updates whole parameters, else a
+    slice of each. Clipping needs the norm of all gradients, so that every rank gets whole means.
 
     Args:
         graph: the TRAIN net; see netc.train.step.step_graphs, also for the next two.

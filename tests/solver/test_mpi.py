@@ -29,6 +29,15 @@ pytestmark = pytest.mark.skipif(
     not installed("mpi4py") or not Path(MPIEXEC).exists(), reason="mpi4py is not installed"
 )
 
+
+@pytest.fixture(scope="module", autouse=True)
+def library() -> None:
+    """mpi4py can be installed without an MPI library, which it looks for when it is imported."""
+    tried = [sys.executable, "-c", "from mpi4py import MPI"]
+    if subprocess.run(tried, capture_output=True).returncode:
+        pytest.skip("mpi4py finds no MPI library: netc[mpi] brings MPICH")
+
+
 SCRIPT = """
 import numpy as np, sys
 from netc.ranks.mpi import MpiRanks

@@ -305,7 +305,7 @@ RULES = (
     "clip_gradients: 0.1",
     'iter_size: 3 clip_gradients: 0.1 type: "Adam"',
     'type: "LARS"',
-    'local_lr_auto: true local_gw_ratio: 0.01 iter_size: 2',
+    "local_lr_auto: true local_gw_ratio: 0.01 iter_size: 2",
     'larc: true larc_policy: "clip" larc_eta: 0.01 clip_gradients: 0.1',
 )
 PLATEAU = {"lr_policy": "plateau", "plateau_winsize": "1"}  # a rate that follows the loss

@@ -11,8 +11,8 @@ order too, Caffe's, whatever its axes: one long pixel for each of its first axis
                                    the memory that ranks share, where they do
 
 With several passes an iteration a gradient is written to the variable of the sum, or added to it
-there. The update has the sum in Caffe's order; where ranks share memory the variable lies in it, and
-so do the value of the sum and its mean.
+there. The update has the sum in Caffe's order; where ranks share memory the variable lies in it,
+and so do the value of the sum and its mean.
 
 The values that a run starts from are gone once the update has run, so no later node may read them.
 """

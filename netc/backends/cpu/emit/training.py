@@ -47,7 +47,7 @@ def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
         return None
     begin, end = params.part or (0, arrays[0].count)
     some = 0 < end - begin < arrays[0].count
-    if params.part and (some and has_local_rate(params) or not _in_variables(context, node)):
+    if params.part and ((some and has_local_rate(params)) or not _in_variables(context, node)):
         return None
     steps = update_steps(
         node.name,
