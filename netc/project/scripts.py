@@ -98,7 +98,7 @@ def calls_of(text: str) -> Script:
 
 def _old(text: str) -> str:
     if re.search(r"^\s*(print [^(=]|except \w+, \w+:|raise \w+, )", text, re.MULTILINE):
-        return "it is Python 2; `2to3 -w` (of Python up to 3.12) or `pyupgrade` makes it Python 3"
+        return "it is Python 2; `2to3 -w` (of Python up to 3.12) or `futurize -w` makes it Python 3"
     return "mend its syntax first"
 
 
@@ -177,6 +177,8 @@ class _Finder(ast.NodeVisitor):
 
     def _method(self, node: ast.Attribute, name: str) -> None:
         made = self.objects[name]
+        if _takes_any_name(made, node.attr):
+            return  # the script's own: a blob of a NetSpec
         works = node.attr in _OF_OBJECTS or _has(made, node.attr)
         written = f"{name}.{node.attr}"
         becomes = f"{written} (as it is)" if works else f"`{node.attr}` of {made} is not in netc"
@@ -255,6 +257,12 @@ def _submodule(name: str) -> object | None:
         return None
 
 
+def _takes_any_name(made: str, attribute: str) -> bool:
+    """Whether an attribute is one that a script may name as it likes, as NetSpec's blobs are."""
+    found = _follow(_replaced(made)) if made.startswith("caffe.") else None
+    return hasattr(found, "__getattr__") and not hasattr(found, attribute)
+
+
 def _has(made: str, attribute: str) -> bool:
     """Whether what a call gave has an attribute."""
     target = made.replace("cv2.dnn", OPENCV, 1) if made.startswith("cv2.dnn") else _replaced(made)
@@ -327,4 +335,4 @@ def _command(verb: str, rest: str) -> str:
         return told + (f" --snapshot {flags['snapshot']}" if "snapshot" in flags else "")
     if verb == "test":
         return f"netc test {net} -w {weights}"
-    return f"netc bench {net}" if verb == "time" else "netc devices"
+    return f"netc time {net}" if verb == "time" else "netc devices"

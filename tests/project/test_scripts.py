@@ -50,6 +50,17 @@ def test_each_call_is_told_with_what_it_becomes() -> None:
     assert told[19, "solver.step"].works
 
 
+def test_blobs_of_a_net_spec_are_the_scripts_own_names() -> None:
+    found = calls_of(
+        "import caffe\nn = caffe.NetSpec()\nn.conv1_1, n.label = one(), two()\n"
+        "print(n.conv1_1, n.to_proto(), n.tops)\n"
+    )
+    assert [(c.line, c.written) for c in found.calls] == [
+        (1, "import caffe"), (2, "caffe.NetSpec"), (4, "n.to_proto"),
+    ]  # fmt: skip
+    assert all(c.works for c in found.calls)
+
+
 def test_python_2_is_looked_through_line_by_line() -> None:
     found = calls_of("import caffe\nprint caffe.Net  # caffe.comment\ncaffe.nothing()\n")
     assert "Python 2" in found.problem and "line 2" in found.problem
