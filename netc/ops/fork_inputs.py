@@ -226,10 +226,14 @@ def _python_input(layer: Message, context: LayerContext) -> SourceParams:
         return SourceParams(_regions_shapes(layer.get("top")))
     if kind in _SEGMENTATION and context.tops >= 2:
         data: PartialShape = (1, _COLOURS, None, None)
-        labels: tuple[FollowedSize, ...] = ("N", 1, "H", "W")
         shapes = (data, *(None,) * (context.tops - 1))
-        return SourceParams(shapes, follow=(None, *(labels,) * (context.tops - 1)))
+        return SourceParams(shapes, follow=(None, *map(_beside_images, layer.get("top")[1:])))
     return SourceParams((None,) * context.tops)
+
+
+def _beside_images(top: str) -> tuple[FollowedSize, ...]:
+    """A label, or another view of the same pixels: nyud_layers.py's depth, or HHA of three maps."""
+    return ("N", _COLOURS if top == "hha" else 1, "H", "W")
 
 
 def _regions_shapes(tops: Sequence[str]) -> tuple[PartialShape | None, ...]:

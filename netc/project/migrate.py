@@ -18,7 +18,14 @@ from netc.project.exported import export
 from netc.project.found import MOST_FILES, ProjectFile, ProjectFiles, find
 from netc.project.report import MigrationReport
 from netc.project.scripts import ScriptCall, script_calls, shell_calls
-from netc.project.texts import ProjectNet, failure, needs_size, read_but_for_fields, read_text
+from netc.project.texts import (
+    ProjectNet,
+    asked_option,
+    failure,
+    needs_size,
+    read_but_for_fields,
+    read_text,
+)
 from netc.project.weights import Fit, fits, note_weights, sizes_for
 from netc.schema.load import load_schema
 from netc.surgery.deploy import deploy
@@ -82,7 +89,8 @@ class _Migration:
         self.found, self.out, self.onnx = found, out, onnx
         self.own, self.schema = schema, load_schema(schema)
         self.sizes, self.progress = sizes, progress
-        self.unsized: list[str] = []  # training nets whose input size nothing tells
+        # The option that a size is asked for with -> training nets whose texts do not tell it.
+        self.unsized: dict[str, list[str]] = {}
         self.done = 0
         self.nets: list[ProjectNet] = []
         self.texts: dict[str, Path] = {}  # name of a net's file -> the text in the result
@@ -111,8 +119,7 @@ class _Migration:
             item.told.append(_TOLD[item.kind])
         if not any(self.found.of("weights")):
             self.notes.append("there are no weights in the folder: no net could be run or exported")
-        if self.unsized:
-            self.notes.append(_unsized(self.unsized))
+        self.notes += [_unsized(option, names) for option, names in self.unsized.items()]
         self._drop_idle_scripts()
         return MigrationReport(
             self.found.folder.resolve().name, self.found.items, self.calls, self.notes
@@ -194,7 +201,7 @@ class _Migration:
             self._deploy(net, None)
         except Exception as error:
             if needs_size(error):
-                self.unsized.append(net.item.name)
+                self.unsized.setdefault(asked_option(error), []).append(net.item.name)
                 net.item.told.append("its deploy net needs the size of its images")
             elif not net.item.left:
                 net.item.left += failure(error)
@@ -278,11 +285,11 @@ class _Migration:
             item.told.append(f"{counted(len(calls), 'call')}, {works} of which work in netc")
 
 
-def _unsized(names: list[str]) -> str:
+def _unsized(option: str, names: list[str]) -> str:
     shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return (
-        f"the size of images is told by no text of {shown}: run again with `--input-shape "
-        "data=1,CHANNELS,HEIGHT,WIDTH` for their deploy nets"
+        f"the size of images is told by no text of {shown}: run again with "
+        f"`--input-shape {option}` for their deploy nets"
     )
 
 

@@ -273,7 +273,9 @@ def _has(made: str, attribute: str) -> bool:
         return target.rpartition(".")[2] not in ("get_solver",) or _has(
             "caffe.SGDSolver", attribute
         )
-    return hasattr(found, attribute)
+    # The fields of a generated protobuf class are attributes of its messages alone.
+    fields = getattr(getattr(found, "DESCRIPTOR", None), "fields_by_name", ())
+    return hasattr(found, attribute) or attribute in fields
 
 
 _USE = re.compile(r"(?<![\w.])(caffe(?:\.\w+)+|cv2\.dnn\.\w+)")

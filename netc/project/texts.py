@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -194,3 +195,13 @@ def failure(error: Exception, name: str = "") -> list[str]:
 def needs_size(error: Exception) -> bool:
     """Whether the error is only that an input's shape is unknown."""
     return isinstance(error, NetcError) and error.diagnostics[0].code == "unknown-input-shape"
+
+
+_OPTION = re.compile(r"--input-shape (\w[\w./-]*=[\w,]+)")
+
+
+def asked_option(error: Exception) -> str:
+    """What follows ``--input-shape`` in the message of :func:`needs_size`'s error."""
+    helps = error.diagnostics[0].help if isinstance(error, NetcError) else ""
+    found = _OPTION.search(str(helps))
+    return found[1].rstrip(",") if found else "data=1,CHANNELS,HEIGHT,WIDTH"

@@ -61,6 +61,14 @@ def test_blobs_of_a_net_spec_are_the_scripts_own_names() -> None:
     assert all(c.works for c in found.calls)
 
 
+def test_fields_of_messages_and_classes_of_the_extension_module_are_known() -> None:
+    found = calls_of(
+        "import caffe\nfrom caffe.proto import caffe_pb2\nnet = caffe_pb2.NetParameter()\n"
+        "net.layer.add(), net.MergeFrom(net), net.nothing\ncaffe._caffe.BlobVec\n"
+    )
+    assert [c.written for c in found.calls if not c.works] == ["net.nothing"]
+
+
 def test_python_2_is_looked_through_line_by_line() -> None:
     found = calls_of("import caffe\nprint caffe.Net  # caffe.comment\ncaffe.nothing()\n")
     assert "Python 2" in found.problem and "line 2" in found.problem

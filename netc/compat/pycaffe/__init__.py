@@ -11,7 +11,7 @@ from netc.compat.pycaffe import coord_map, draw, io, proto
 from netc.compat.pycaffe.blob import Blob
 from netc.compat.pycaffe.classifier import Classifier
 from netc.compat.pycaffe.detector import Detector
-from netc.compat.pycaffe.layer import Layer
+from netc.compat.pycaffe.layer import BlobVec, Layer
 from netc.compat.pycaffe.mode import (
     TEST,
     TRAIN,
@@ -60,6 +60,7 @@ __all__ = [
     "AdaGradSolver",
     "AdamSolver",
     "Blob",
+    "BlobVec",
     "Classifier",
     "Detector",
     "Layer",
