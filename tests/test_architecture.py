@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,16 @@ OPTIONAL = frozenset(
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(text_of(path))
+
+
 def part(path: Path) -> str:
     """The layer's name of a module: the first name below netc."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
@@ -67,7 +79,7 @@ def top_level_imports(tree: ast.Module) -> Iterator[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_one_way(path: Path) -> None:
     own = RANK[part(path)]
-    for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
+    for name in imports(tree_of(path)):
         parts = name.split(".")
         if parts[0] == "netc" and len(parts) > 1 and not parts[1].startswith("_"):
             assert RANK[parts[1]] <= own, f"{path.name} may not import {name}"
@@ -77,7 +89,7 @@ def test_imports_go_one_way(path: Path) -> None:
 def test_optional_packages_are_imported_where_they_are_used(path: Path) -> None:
     if "backends" in path.parts:
         pytest.skip("a backend's own modules are imported only when it is asked for")
-    for name in top_level_imports(ast.parse(path.read_text(encoding="utf-8"))):
+    for name in top_level_imports(tree_of(path)):
         assert name.split(".")[0] not in OPTIONAL, f"{path.name} imports {name} when loaded"
 
 
@@ -86,7 +98,7 @@ def test_backends_do_not_import_each_other() -> None:
     for path in (PACKAGE / "backends").rglob("*.py"):
         own, *rest = path.relative_to(PACKAGE / "backends").parts
         others = {"cpu", "cuda"} - {own} if rest else set()
-        for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
+        for name in imports(tree_of(path)):
             found = name.removeprefix("netc.backends.").split(".")[0]
             assert found not in others or not name.startswith("netc.backends."), f"{path}: {name}"
 
@@ -99,7 +111,7 @@ def test_backends_are_reached_by_the_registry(path: Path) -> None:
     """
     if part(path) in ("backends", "compat", "aot"):
         return
-    for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
+    for name in imports(tree_of(path)):
         assert not name.startswith(("netc.backends.cpu", "netc.backends.cuda")), name
 
 
@@ -109,13 +121,44 @@ def code_lines(text: str) -> int:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_and_functions_are_small(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path)
     assert len(text.splitlines()) <= 420, "over 400 lines: make it two files"  # some slack
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = text.splitlines()[node.lineno : node.end_lineno]
-            length = code_lines("\n".join(lines))  # a comment is no reason to cut a function
-            assert length <= 60, f"{node.name} is {length} lines long"
+            length = whole_lines(node, text.splitlines())
+            known = f"{path.relative_to(PACKAGE).as_posix()}:{node.name}" in LONG_SIGNATURES
+            body = body_lines(node, text.splitlines())
+            assert length <= MAX_LINES or (known and body <= MAX_LINES), f"{node.name}: {length}"
+
+
+MAX_LINES = 47  # of a function, with its signature
+
+# Signatures of the public interface, one keyword a line, that alone take a function beyond that.
+LONG_SIGNATURES = {
+    "solver/solver.py:__init__": "netc.Solver: every option of a run is a keyword",
+}
+
+
+def test_functions_with_long_signatures_are_there() -> None:
+    for name in LONG_SIGNATURES:
+        path, function = name.split(":")
+        tree = tree_of(PACKAGE / path)
+        assert any(
+            isinstance(node, ast.FunctionDef)
+            and node.name == function
+            and node.body[0].lineno - node.lineno > MAX_LINES // 2
+            for node in ast.walk(tree)
+        ), name
+
+
+def whole_lines(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> int:
+    """Lines of code of a function with its signature, without docstring, comments and blanks.
+
+    A comment is no reason to cut a function.
+    """
+    return code_lines("\n".join(lines[node.lineno - 1 : node.body[0].lineno - 1])) + body_lines(
+        node, lines
+    )
 
 
 def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> int:
@@ -136,14 +179,14 @@ def test_most_files_and_functions_are_much_smaller() -> None:
     """Nine tenths of the files have at most 265 lines, of the functions' bodies at most 15."""
     files, bodies = [], {}
     for path in MODULES:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = text_of(path).splitlines()
         files.append(len(lines))
-        for node in ast.walk(ast.parse("\n".join(lines))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 bodies[f"{path.name}:{node.lineno}"] = body_lines(node, lines)
     assert quantile(files, 0.9) <= 265
     assert quantile(list(bodies.values()), 0.9) <= 15
-    assert {name: length for name, length in bodies.items() if length > 50} == {}
+    assert {name: length for name, length in bodies.items() if length > MAX_LINES} == {}
 
 
 def private_names(tree: ast.AST) -> Iterator[str]:
@@ -157,7 +200,7 @@ def private_names(tree: ast.AST) -> Iterator[str]:
 def test_private_names_stay_in_their_modules(path: Path) -> None:
     if "kernels" in path.parts:
         pytest.skip("kernels are made of each other's inlined parts")
-    assert not list(private_names(ast.parse(path.read_text(encoding="utf-8"))))
+    assert not list(private_names(tree_of(path)))
 
 
 def test_private_names_are_seen() -> None:
@@ -188,7 +231,7 @@ def test_no_import_cycles_between_modules() -> None:
     for path in MODULES:
         name = ".".join(("netc", *path.relative_to(PACKAGE).with_suffix("").parts))
         name = name.removesuffix(".__init__")
-        graph[name] = set(run_time_imports(ast.parse(path.read_text(encoding="utf-8"))))
+        graph[name] = set(run_time_imports(tree_of(path)))
     # What the catalogue imports by name, when it is asked for, counts as its imports too.
     graph["netc.ops.catalog"] |= {f"netc.ops.{family}" for family in (*OPS, *MADE)}
     state: dict[str, int] = {}
@@ -219,7 +262,7 @@ def test_class_names_are_unique() -> None:
     """A class is found by its name alone, and its name has one meaning."""
     homes: dict[str, list[str]] = {}
     for path in MODULES:
-        for name in classes(ast.parse(path.read_text(encoding="utf-8"))):
+        for name in classes(tree_of(path)):
             homes.setdefault(name, []).append(path.relative_to(PACKAGE).as_posix())
     twice = {name: found for name, found in homes.items() if len(found) > 1}
     assert twice.keys() == OF_BOTH_INTERFACES, twice
@@ -235,7 +278,7 @@ def test_shapes_are_written_by_one_function() -> None:
     joins = [
         str(path.relative_to(PACKAGE))
         for path in MODULES
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute)
         and node.attr == "join"
         and isinstance(node.value, ast.Constant)
@@ -246,7 +289,7 @@ def test_shapes_are_written_by_one_function() -> None:
 
 def test_what_was_used_last_is_kept_by_one_class() -> None:
     """An ordered dictionary that drops its first is netc.recent.LeastRecentlyUsed."""
-    dropping = [path for path in MODULES if "popitem(last=False)" in path.read_text("utf-8")]
+    dropping = [path for path in MODULES if "popitem(last=False)" in text_of(path)]
     assert not dropping
 
 
@@ -350,3 +393,66 @@ def test_names_that_are_made_are_none_that_are_compared() -> None:
 
 def test_tables_of_ops_are_there() -> None:
     assert all((PACKAGE / name).exists() for name in OP_TABLES)
+
+
+# How many lines of code may stand twice: with one more they are a function, or a record, of their
+# own. Imports, docstrings, comments and blanks do not count, nor how far lines are indented.
+MAX_ALIKE = 9
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """A module and the statements in it, at any depth; what they are made of is not looked at."""
+    yield tree
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for statement in getattr(tree, block, ()):
+            yield from statements(statement)
+
+
+def lines_of_code(tree: ast.Module, text: str) -> list[tuple[int, str]]:
+    """Number and text of each line that counts."""
+    left_out: set[int] = set()
+    for node in statements(tree):
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if docstring or isinstance(node, ast.Import | ast.ImportFrom):
+            left_out.update(range(node.lineno, (node.end_lineno or 0) + 1))
+    lines = ((k, line.split("  # ")[0].strip()) for k, line in enumerate(text.splitlines(), 1))
+    return [(k, s) for k, s in lines if s and s[0] != "#" and k not in left_out]
+
+
+def alike(files: Mapping[str, Sequence[tuple[int, str]]], count: int) -> Iterator[tuple[str, str]]:
+    """The places, ``file:line``, of runs of ``count`` lines that are the same, in pairs."""
+    seen: dict[tuple[str, ...], list[tuple[str, int]]] = defaultdict(list)
+    for name, lines in files.items():
+        texts = [text for _, text in lines]
+        for k in range(len(lines) - count + 1):
+            seen[tuple(texts[k : k + count])].append((name, k))
+    for places in seen.values():
+        (name, k), *others = places
+        for other, at in others:
+            if (name, k + count) <= (other, at) or name != other:  # not one run over itself
+                yield f"{name}:{lines_at(files, name, k)}", f"{other}:{lines_at(files, other, at)}"
+
+
+def lines_at(files: Mapping[str, Sequence[tuple[int, str]]], name: str, k: int) -> int:
+    return files[name][k][0]
+
+
+def test_no_ten_lines_stand_twice() -> None:
+    files = {
+        path.relative_to(PACKAGE).as_posix(): lines_of_code(tree_of(path), text_of(path))
+        for path in MODULES
+    }
+    assert not list(alike(files, MAX_ALIKE + 1)), "write what both do once, and call it"
+
+
+def test_lines_that_stand_twice_are_seen() -> None:
+    """Also where they are indented otherwise and have other comments; and not where one differs."""
+    body = [f"x{k} = f({k})" for k in range(MAX_ALIKE + 1)]
+    once = "\n".join(body)
+    twice = "def f():\n" + "\n".join(f"    # why {line}\n    {line}  # so" for line in body)
+    other = once.replace("f(5)", "f(6)")
+    files = {
+        name: lines_of_code(ast.parse(text), text)
+        for name, text in {"a": once, "b": twice, "c": other}.items()
+    }
+    assert list(alike(files, MAX_ALIKE + 1)) == [("a:1", "b:3")]

@@ -38,34 +38,6 @@ class StepRow(NamedTuple):
     grain: int
 
 
-class PoolArgs(NamedTuple):
-    """Pooling, and its gradient, whose input has the smaller height and width.
-
-    ``pad_y`` and ``pad_x`` bound the divisor of averages below as well. ``mask`` is where each
-    maximum stands in its plane; ``shares``, of the gradient of averages alone, one float for each
-    window, by which it gives to all its elements.
-    """
-
-    input: Argument
-    ld: int
-    height: int
-    width: int
-    out_height: int
-    out_width: int
-    kernel_y: int
-    kernel_x: int
-    stride_y: int
-    stride_x: int
-    pad_y: int
-    pad_x: int
-    channels: int
-    output: Argument
-    output_ld: int
-    mask: Argument = 0
-    mask_ld: int = 0
-    shares: Argument = 0
-
-
 class MoveArgs(NamedTuple):
     """A copy of four nested axes; strides in bytes."""
 

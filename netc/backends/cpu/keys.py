@@ -7,7 +7,7 @@ many share recompiles these.
 
 The sources are read, not imported, since that would import Numba. Imports count wherever they
 stand, in functions too, and so does a module's name in quotes; only what type checkers alone see
-does not.
+does not. Lines that are comments do not count: a better explanation recompiles nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _FROM = re.compile(
     r"^[ \t]*from[ \t]+(netc(?:\.\w+)*)[ \t]+import[ \t]+(\([^)]*\)|.*)", re.MULTILINE
 )
 _IMPORT = re.compile(r"^[ \t]*import[ \t]+(netc\b.*)", re.MULTILINE)
+_COMMENTS = re.compile(r"^[ \t]*#.*\n", re.MULTILINE)
 _QUOTED = re.compile(r"[\"'](netc(?:\.\w+)+)")
 
 
@@ -61,7 +62,7 @@ def _sources(module: str, package: Path) -> bytes:
     """A hash of the compilers' versions and of all texts that a kernel's code follows from."""
     versions = f"{metadata.version('numba')} {metadata.version('llvmlite')}"
     texts = sources_of(module, package)
-    named = (f"{name}\0{texts[name]}".encode() for name in sorted(texts))
+    named = (f"{name}\0{_COMMENTS.sub('', texts[name])}".encode() for name in sorted(texts))
     return content_key(versions.encode(), *named).encode()
 
 

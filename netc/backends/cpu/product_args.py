@@ -70,39 +70,6 @@ def constants_of(lanes: int) -> int:
     return 3 * lanes + 16
 
 
-class DepthwiseArgs(NamedTuple):
-    """A convolution of each channel by itself; out_image, ... count pixels of the output."""
-
-    input: Argument
-    ld: int
-    height: int
-    width: int
-    out_height: int
-    out_width: int
-    channels: int
-    kernel_y: int
-    kernel_x: int
-    stride_y: int
-    stride_x: int
-    pad_y: int
-    pad_x: int
-    dilation_y: int
-    dilation_x: int
-    weights: Argument
-    tap: int
-    bias: Argument
-    slopes: Argument
-    output: Argument
-    output_ld: int
-    out_image: int
-    out_row: int
-    out_step: int
-    residual: Argument
-    residual_ld: int
-    first: float
-    second: float
-
-
 class LinearArgs(NamedTuple):
     """Inner products of rows of inputs with rows of weights."""
 

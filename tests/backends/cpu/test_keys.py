@@ -55,6 +55,22 @@ def test_a_helper_changes_the_kernels_that_import_it(tmp_path: Path, target: Mac
     assert found == {"packing", "winograd", "winograd_transform", "winograd_weights"}
 
 
+def test_a_comment_changes_none(tmp_path: Path, target: Machine) -> None:
+    text = "# A line of its own.\n    # And one that is indented.\n"
+    assert changed_by("backends/cpu/kernels/simd.py", text, tmp_path, target) == set()
+
+
+def test_no_line_of_a_string_looks_like_a_comment() -> None:
+    """Such a line would be left out of the key, though code may follow from it."""
+    for name, text in {
+        k: v for m in MODULES for k, v in sources_of(f"{KERNELS}.{m}").items()
+    }.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+                lines = text.splitlines()[node.lineno : node.end_lineno]
+                assert not any(line.lstrip().startswith("#") for line in lines), (name, node.lineno)
+
+
 def test_directly_or_not(tmp_path: Path, target: Machine) -> None:
     found = changed_by("backends/cpu/kernels/epilogue.py", "X = 1\n", tmp_path, target)
     assert {"epilogue", "tile", "conv", "winograd_weights"} <= found

@@ -6,14 +6,12 @@ A region's row of the table is floats that are whole numbers, as kernels.regions
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, float64, int64, njit
 
 from netc.backends.cpu.box_args import BinArgs
 from netc.backends.cpu.kernels.boxes import float_bits
 from netc.backends.cpu.kernels.simd import as_float, float_at, record, set_float, set_int
-from netc.backends.cpu.kernels.values import Compiled
+from netc.backends.cpu.kernels.values import Compiled, Kernel
 from netc.backends.cpu.machine import Machine
 
 _WHOLE = float32(1 << 23)  # from here on every float32 is a whole number
@@ -73,7 +71,7 @@ def _put(whole_start: bool) -> Compiled:
     return put
 
 
-def bins(machine: Machine, kind: str) -> Callable[[int, int, int, int], None]:
+def bins(machine: Machine, kind: str) -> Kernel:
     """A table of bins, of ROIPooling ("roi") or PSROIPooling ("psroi"). One unit.
 
     A region of an image that is not in the batch is told, and has no bins.

@@ -92,6 +92,45 @@ def sort_pairs(pairs: int, other: int, counts: int, number: int) -> int:
     return pairs
 
 
+# A thread's scratch memory while it chooses among at most ``capacity`` boxes:
+#
+#   [pairs: capacity int64][pairs, after every other pass: capacity int64][counts of digits: int64]
+#   [kept boxes: x_min ... | y_min ... | x_max ... | y_max ... | area ...]   COLUMNS x room floats
+#
+# A pair is [rank of the score: upper 32 bits][index of the box: lower 32 bits]. Kept boxes lie in
+# columns so that a new one is compared with a whole vector of them at a time.
+def selection(width: int, border: int) -> Compiled:
+    """A function that keeps the best of the boxes whose pairs lie in scratch memory.
+
+    (boxes, bytes from box to box, scratch, capacity, found pairs, most that are looked at, most
+    that are kept, room, threshold, eta, kept): ``kept`` gets [count][indices], as int64.
+    """
+    suppress = suppression(width, border)
+
+    @njit(inline="always")
+    def select(
+        boxes: int,
+        step: int,
+        scratch: int,
+        capacity: int,
+        found: int,
+        looked_at: int,
+        most: int,
+        room: int,
+        threshold: float,
+        eta: float,
+        kept: int,
+    ) -> None:
+        counts = scratch + 16 * capacity
+        # The best first; then from the best on, what overlaps none that is kept.
+        order = sort_pairs(scratch, scratch + 8 * capacity, counts, found)
+        columns, number = counts + COUNTS_BYTES, min(found, looked_at)
+        count = suppress(boxes, step, order, number, most, threshold, eta, kept + 8, columns, room)
+        set_int(kept, 0, count)
+
+    return select
+
+
 def suppression(width: int, border: int) -> Compiled:
     """A function that keeps boxes which overlap no better one by more than a threshold.
 

@@ -33,7 +33,7 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     store,
 )
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.sum_args import (
     RUN_SUMS,
@@ -42,7 +42,6 @@ from netc.backends.cpu.sum_args import (
     TapSumArgs,
 )
 
-Kernel = Callable[[int, int, int, int], None]
 _RUNS_PER_GROUP = 32  # runs that are added up by themselves, so that a long sum loses little
 
 

@@ -13,14 +13,12 @@ whole by one unit, so results do not depend on how units are shared among thread
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import njit
 
 from netc.backends.cpu.kernels import tile as micro
 from netc.backends.cpu.kernels.epilogue import FLOAT32, Formats
 from netc.backends.cpu.kernels.simd import as_float, int_at, record, set_int
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Pair, Record
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.product_args import ConvArgs, PanelArgs
 
@@ -105,26 +103,21 @@ def locator(pointwise: bool) -> Compiled:
 
 def convolve(
     machine: Machine,
-    rows: int,
-    columns: int,
+    tile: Pair,
     activation: str,
     residual: bool,
     pointwise: bool,
     formats: tuple[str, str, str] = FLOAT32,
-) -> Callable[[int, int, int, int], None]:
-    """The kernel for a tile of ``rows`` pixels by ``columns`` vectors.
+) -> Kernel:
+    """The kernel for register tiles of (pixels, vectors of output channels).
 
     ``pointwise``: one tap, stride 1, no padding, output pixels in the order of input pixels.
     ``formats`` are :class:`Formats`; with fewer bits than float32 a channel is a word of several.
     """
-    tile = micro.RegisterTile(rows, columns, machine.width)
-    zeros = micro.zeros(tile)
-    number = formats[0]
-    multiply = micro.multiply(tile, UNROLL, _PREFETCH_LINES, number=number, machine=machine)
-    multiply_one = micro.multiply(tile, 1, number=number, machine=machine)
-    finish = micro.finish(tile, activation, residual, Formats(*formats))
-    locate = locator(pointwise)
-    lane_bytes = 4 * tile.channels
+    rows, own = tile[0], micro.RegisterTile(*tile, machine.width)
+    finish = micro.finish(own, activation, residual, Formats(*formats))
+    locate, sums_of = locator(pointwise), _sums(own, formats[0], machine)
+    lane_bytes = 4 * own.channels
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(ConvArgs, args)
@@ -134,7 +127,6 @@ def convolve(
         tile_units = (tiles + a.tiles_per_unit - 1) // a.tiles_per_unit
         panel_units = (a.panels + a.panels_per_unit - 1) // a.panels_per_unit
         indices, pointers = scratch, scratch + 8 * rows
-        main = a.channels // UNROLL * UNROLL
         panel_bytes = a.taps * a.channels * lane_bytes
         # The next panel is fetched in as many parts as there are tiles, this many bytes with
         # each call.
@@ -148,25 +140,44 @@ def convolve(
                 locate(a, t * rows, rows, indices, pointers)
                 for k in range(p * a.panels_per_unit, last_panel):
                     panel = record(PanelArgs, args + _HEADER_BYTES + k * _PANEL_BYTES)
-                    sums = zeros()
-                    weights = panel.weights
                     # Prefetch this tile's part of the next panel's weights, or the panel itself.
-                    ahead = weights
+                    ahead = panel.weights
                     if a.panel_major:
                         ahead += panel_bytes + t * (panel_bytes // tiles)
-                    # The sum over K = taps * channels, all of it in registers.
-                    for tap in range(a.taps):
-                        row = pointers + tap * (8 * rows)
-                        for c in range(0, main, UNROLL):
-                            offset = panel.input_offset + 4 * c
-                            sums = multiply(sums, row, offset, weights, ahead)
-                            weights += UNROLL * lane_bytes
-                            ahead += stride
-                        for c in range(main, a.channels):
-                            offset = panel.input_offset + 4 * c
-                            sums = multiply_one(sums, row, offset, weights, weights)
-                            weights += lane_bytes
+                    sums = sums_of(a, panel, pointers, ahead, stride)
                     # Epilogue and the only store of this tile.
                     finish(sums, a.pixels - t * rows, indices, panel, first, second)
 
     return kernel
+
+
+def _sums(tile: micro.RegisterTile, number: str, machine: Machine) -> Compiled:
+    """A function: a tile's sums over K = taps * channels, all of them in registers.
+
+    Its arguments: args, panel; the address of the rows' input addresses, [tap][row]; the address
+    that is prefetched meanwhile, and by how many bytes it moves with each call.
+    """
+    zeros = micro.zeros(tile)
+    multiply = micro.multiply(tile, UNROLL, _PREFETCH_LINES, number=number, machine=machine)
+    multiply_one = micro.multiply(tile, 1, number=number, machine=machine)
+    row_bytes, lane_bytes = 8 * tile.rows, 4 * tile.channels
+
+    @njit(inline="always")
+    def sums_of(
+        a: Record, panel: Record, pointers: int, ahead: int, stride: int
+    ) -> tuple[Lanes, ...]:
+        sums: tuple[Lanes, ...] = zeros()
+        weights, main = panel.weights, a.channels // UNROLL * UNROLL
+        for tap in range(a.taps):
+            row = pointers + tap * row_bytes
+            for c in range(0, main, UNROLL):
+                sums = multiply(sums, row, panel.input_offset + 4 * c, weights, ahead)
+                weights += UNROLL * lane_bytes
+                ahead += stride
+            # The channels left over, fewer than UNROLL, one by one.
+            for c in range(main, a.channels):
+                sums = multiply_one(sums, row, panel.input_offset + 4 * c, weights, weights)
+                weights += lane_bytes
+        return sums
+
+    return sums_of

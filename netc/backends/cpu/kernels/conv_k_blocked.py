@@ -9,15 +9,13 @@ them; meanwhile the next block is fetched. Each sum takes its terms in the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import njit
 
 from netc.backends.cpu.kernels import tile as micro
 from netc.backends.cpu.kernels.conv import locator
 from netc.backends.cpu.kernels.epilogue import FLOAT32, Formats
 from netc.backends.cpu.kernels.simd import as_float, record
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Pair, Record
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.product_args import ConvArgs, PanelArgs
 
@@ -40,23 +38,21 @@ _PANEL_BYTES = 8 * len(PanelArgs._fields)
 #   K block 1    4        5        6         sums are reloaded and spilled around each cell
 def convolve(
     machine: Machine,
-    rows: int,
-    columns: int,
+    tile: Pair,
     activation: str,
     residual: bool,
     pointwise: bool,
     formats: tuple[str, str, str] = FLOAT32,
-) -> Callable[[int, int, int, int], None]:
-    """The kernel for a tile of ``rows`` pixels by ``columns`` vectors; units are panel-major.
+) -> Kernel:
+    """The kernel of :func:`netc.backends.cpu.kernels.conv.convolve`; units are panel-major.
 
     Scratch memory holds every tile's sums, then every tile's indices and addresses.
     """
-    tile = micro.RegisterTile(rows, columns, machine.width)
-    zeros, spill, reload = micro.zeros(tile), micro.spill(tile), micro.reload(tile)
-    finish = micro.finish(tile, activation, residual, Formats(*formats))
-    locate = locator(pointwise)
-    block = _block(tile, formats[0], machine)
-    lane_bytes, sum_bytes = 4 * tile.channels, 4 * rows * tile.channels
+    rows, own = tile[0], micro.RegisterTile(*tile, machine.width)
+    zeros, spill, reload = micro.zeros(own), micro.spill(own), micro.reload(own)
+    finish = micro.finish(own, activation, residual, Formats(*formats))
+    locate, block = locator(pointwise), _block(own, formats[0], machine)
+    lane_bytes, sum_bytes = 4 * own.channels, 4 * rows * own.channels
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(ConvArgs, args)

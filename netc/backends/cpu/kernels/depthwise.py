@@ -11,7 +11,7 @@ of its multiply-adds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -31,9 +31,9 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     vector,
 )
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record
 from netc.backends.cpu.machine import Machine
-from netc.backends.cpu.product_args import DepthwiseArgs
+from netc.backends.cpu.window_args import DEPTHWISE_BLOCK
 
 # Outputs of a row that are summed together: each pixel and each weight is then loaded once for
 # several of them, and four independent sums hide the latency of a multiply-add.
@@ -54,7 +54,7 @@ def depthwise(
     activation: str,
     residual: bool,
     group: int = 1,
-) -> Callable[[int, int, int, int], None]:
+) -> Kernel:
     """The kernel for windows of ``columns`` taps a row, ``stride`` and ``dilation`` in a row.
 
     ``group`` is the channels of a group, a divisor of the vector's lanes.
@@ -66,10 +66,7 @@ def depthwise(
     @njit(inline="always")
     def row(a: Record, base: int, y0: int, y1: int, out: int) -> None:
         main = a.channels // width * width
-        # Outputs [left, right) see no padding at either side; their number is a multiple of BLOCK.
-        left = min(a.out_width, (a.pad_x + stride - 1) // stride)
-        inner = (a.width - 1 - (columns - 1) * dilation + a.pad_x) // stride + 1
-        right = left + max(0, min(inner, a.out_width) - left) // BLOCK * BLOCK
+        left, right = unclipped(a, columns, stride, dilation)
         for x in range(left, right, BLOCK):
             place = base + (x * stride - a.pad_x) * a.ld
             for c in range(0, main, width):
@@ -77,18 +74,39 @@ def depthwise(
         sides(a, base, left, right, y0, y1, out)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
-        a = record(DepthwiseArgs, args)
+        a = record(DEPTHWISE_BLOCK, args)
         for unit in range(begin, end):
-            image, y = unit // a.out_height, unit % a.out_height
-            # Rows [y0, y1) of the window lie inside the input; the others add nothing.
-            top = y * a.stride_y - a.pad_y
-            y0 = max(0, (-top + a.dilation_y - 1) // a.dilation_y)
-            y1 = min(a.kernel_y, (a.height - top + a.dilation_y - 1) // a.dilation_y)
-            base = a.input + (image * a.height + top) * a.width * a.ld
-            out = image * a.out_image + y * a.out_row
+            base, y0, y1, out = window_rows(a, unit)
             row(a, base, y0, y1, out)
 
     return kernel
+
+
+@njit(inline="always")
+def window_rows(a: Record, unit: int) -> tuple[int, int, int, int]:
+    """Of a row of outputs: what its windows see, and where it goes.
+
+    Returns the address of the windows' first row of input, which may lie above the image; which
+    rows [y0, y1) of the window lie inside the input, the others add nothing; and the index of the
+    first output.
+    """
+    image, y = unit // a.out_height, unit % a.out_height
+    top = y * a.stride_y - a.pad_y
+    y0 = max(0, (-top + a.dilation_y - 1) // a.dilation_y)
+    y1 = min(a.kernel_y, (a.height - top + a.dilation_y - 1) // a.dilation_y)
+    base = a.input + (image * a.height + top) * a.width * a.ld
+    return base, y0, y1, image * a.out_image + y * a.out_row
+
+
+@njit(inline="always")
+def unclipped(a: Record, columns: int, stride: int, dilation: int) -> tuple[int, int]:
+    """The outputs [left, right) of a row whose windows see no padding at either side.
+
+    Their number is a multiple of BLOCK; those that are left over count as clipped.
+    """
+    left = min(a.out_width, (a.pad_x + stride - 1) // stride)
+    inner = (a.width - 1 - (columns - 1) * dilation + a.pad_x) // stride + 1
+    return left, left + max(0, min(inner, a.out_width) - left) // BLOCK * BLOCK
 
 
 def _sides(width: int, activation: str, residual: bool, group: int) -> Compiled:

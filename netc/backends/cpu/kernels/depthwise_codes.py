@@ -8,11 +8,12 @@ those of other int8 products are. Units, and how a row is cut, are as in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import float32, njit, types
 
+from netc.backends.cpu.kernels.depthwise import BLOCK, unclipped, window_rows
 from netc.backends.cpu.kernels.epilogue import EpilogueEmitter, Formats
 from netc.backends.cpu.kernels.reduced import BYTES, emit_load_small, ints
 from netc.backends.cpu.kernels.simd import (
@@ -30,11 +31,10 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     vector,
 )
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record
 from netc.backends.cpu.machine import Machine
-from netc.backends.cpu.product_args import INPUT_ZERO, DepthwiseArgs, constants_of
-
-BLOCK = 4  # outputs of a row that share loads of pixels and weights
+from netc.backends.cpu.product_args import INPUT_ZERO, constants_of
+from netc.backends.cpu.window_args import DEPTHWISE_BLOCK
 
 
 def depthwise(
@@ -45,7 +45,7 @@ def depthwise(
     activation: str,
     residual: bool,
     formats: tuple[str, str, str],
-) -> Callable[[int, int, int, int], None]:
+) -> Kernel:
     """The kernel for windows of ``columns`` taps a row, ``stride`` and ``dilation`` in a row.
 
     ``formats`` are :class:`Formats`, the first "int8".
@@ -58,10 +58,7 @@ def depthwise(
     @njit(inline="always")
     def row(a: Record, base: int, y0: int, y1: int, out: int, zero: float) -> None:
         main = a.channels // width * width
-        # Outputs [left, right) see no padding at either side; their number is a multiple of BLOCK.
-        left = min(a.out_width, (a.pad_x + stride - 1) // stride)
-        inner = (a.width - 1 - (columns - 1) * dilation + a.pad_x) // stride + 1
-        right = left + max(0, min(inner, a.out_width) - left) // BLOCK * BLOCK
+        left, right = unclipped(a, columns, stride, dilation)
         for x in range(left, right, BLOCK):
             place = base + (x * stride - a.pad_x) * a.ld
             for c in range(0, main, width):
@@ -75,16 +72,11 @@ def depthwise(
                 part(a, base, x, y0, y1, out + x * a.out_step, main, rest, zero)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
-        a = record(DepthwiseArgs, args)
+        a = record(DEPTHWISE_BLOCK, args)
         zero = float_at(a.bias, 3 * width + INPUT_ZERO)
         for unit in range(begin, end):
-            image, y = unit // a.out_height, unit % a.out_height
-            # Rows [y0, y1) of the window lie inside the input; the others add nothing.
-            top = y * a.stride_y - a.pad_y
-            y0 = max(0, (-top + a.dilation_y - 1) // a.dilation_y)
-            y1 = min(a.kernel_y, (a.height - top + a.dilation_y - 1) // a.dilation_y)
-            base = a.input + (image * a.height + top) * a.width * a.ld
-            row(a, base, y0, y1, image * a.out_image + y * a.out_row, zero)
+            base, y0, y1, out = window_rows(a, unit)
+            row(a, base, y0, y1, out, zero)
 
     return kernel
 

@@ -6,18 +6,15 @@ lies [image][class][count, indices of priors], as int64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, njit
 
 from netc.backends.cpu.box_args import ClassArgs, CollectArgs, DecodeArgs
 from netc.backends.cpu.kernels.boxes import (
-    COUNTS_BYTES,
     INDEX,
     as_double,
     rank,
+    selection,
     sort_pairs,
-    suppression,
     zero_rows,
 )
 from netc.backends.cpu.kernels.functions import exp
@@ -31,13 +28,13 @@ from netc.backends.cpu.kernels.simd import (
     set_int,
     store,
 )
-from netc.backends.cpu.kernels.values import Record
+from netc.backends.cpu.kernels.values import Kernel, Record
 from netc.backends.cpu.machine import Machine
 
 _ROW = 7  # image, class, score, box
 
 
-def decode(machine: Machine, code: str, scaled: bool) -> Callable[[int, int, int, int], None]:
+def decode(machine: Machine, code: str, scaled: bool) -> Kernel:
     """Boxes from predictions. Units are priors of images; ``scaled``: as they are."""
     centred, sized = code == "CENTER_SIZE", code == "CORNER_SIZE"
 
@@ -83,18 +80,15 @@ def decode(machine: Machine, code: str, scaled: bool) -> Callable[[int, int, int
     return kernel
 
 
-def best_of_classes(machine: Machine) -> Callable[[int, int, int, int], None]:
+def best_of_classes(machine: Machine) -> Kernel:
     """The boxes kept of each class. Units are classes of images."""
     width = machine.width
-    suppress = suppression(width, 0)
+    select = selection(width, 0)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(ClassArgs, args)
-        pairs, other = scratch, scratch + 8 * a.number
-        counts = scratch + 16 * a.number
-        columns = counts + COUNTS_BYTES
         room = (a.most + width - 1) // width * width
-        least = as_float(a.least)
+        lowest = as_float(a.least)
         for unit in range(begin, end):
             image, label = unit // a.classes, unit % a.classes
             kept = a.kept + 8 * unit * (1 + a.most)
@@ -105,26 +99,14 @@ def best_of_classes(machine: Machine) -> Callable[[int, int, int, int], None]:
             found = 0
             for p in range(a.number):
                 score = float_at(scores, p * a.classes)
-                if (a.limited == 0) | (score > least):
-                    set_int(pairs, found, (rank(score) << 32) | p)
+                if (a.limited == 0) | (score > lowest):
+                    set_int(scratch, found, (rank(score) << 32) | p)
                     found += 1
-            order = sort_pairs(pairs, other, counts, found)
             own = label if a.each > 1 else 0
-            boxes = a.boxes + 16 * (image * a.number * a.each + own)
-            looked_at = min(found, a.top) if a.top >= 0 else found
-            count = suppress(
-                boxes,
-                16 * a.each,
-                order,
-                looked_at,
-                looked_at,
-                as_double(a.overlap),
-                as_double(a.eta),
-                kept + 8,
-                columns,
-                room,
-            )
-            set_int(kept, 0, count)
+            boxes, step = a.boxes + 16 * (image * a.number * a.each + own), 16 * a.each
+            top = a.top if a.top >= 0 else found
+            overlap, eta = as_double(a.overlap), as_double(a.eta)
+            select(boxes, step, scratch, a.number, found, top, top, room, overlap, eta, kept)
 
     return kernel
 
@@ -196,7 +178,7 @@ def _rows_of_nothing(a: Record) -> int:
     return a.images
 
 
-def collect(machine: Machine) -> Callable[[int, int, int, int], None]:
+def collect(machine: Machine) -> Kernel:
     """Rows of what is kept: by image, by class, then the best first. One unit."""
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:

@@ -7,7 +7,7 @@ is the same kernel on the top's gradient: the mask is drawn again and never stor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import types
@@ -24,7 +24,7 @@ from netc.backends.cpu.kernels.simd import (
     record,
     splat,
 )
-from netc.backends.cpu.kernels.values import Compiled
+from netc.backends.cpu.kernels.values import Compiled, Kernel
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.training_args import DrawArgs
 
@@ -34,7 +34,7 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = 0xFFFFFFFF
 
 
-def masked(machine: Machine, each: bool) -> Callable[[int, int, int, int], None]:
+def masked(machine: Machine, each: bool) -> Kernel:
     """Elements times what is drawn; units are runs of rows.
 
     ``each``: a number for each element (Dropout), else one for each row (DropPath).

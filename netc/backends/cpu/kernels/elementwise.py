@@ -41,7 +41,7 @@ from netc.backends.cpu.kernels.simd import (
     same,
     vector,
 )
-from netc.backends.cpu.kernels.values import Compiled
+from netc.backends.cpu.kernels.values import Compiled, Kernel
 from netc.backends.cpu.machine import Machine
 
 _HEADER = len(ChainArgs._fields)
@@ -93,7 +93,7 @@ class _PixelPosition:
         return self.b.mul(self.channel, i64(4))
 
 
-def chain(machine: Machine, operations: tuple[str, ...]) -> Callable[[int, int, int, int], None]:
+def chain(machine: Machine, operations: tuple[str, ...]) -> Kernel:
     """Apply the operations to each element; units are groups of pixels."""
     width = machine.width
     size = _HEADER + sum(CHAIN_ARGUMENTS[name] for name in operations)

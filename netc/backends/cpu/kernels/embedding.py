@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, int64, njit
 
 from netc.backends.cpu.kernel_args import EmbedArgs
 from netc.backends.cpu.kernels.boxes import float_bits
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import float_at, record, set_int
-from netc.backends.cpu.kernels.values import Compiled
+from netc.backends.cpu.kernels.values import Compiled, Kernel
 from netc.backends.cpu.machine import Machine
 
 
@@ -23,7 +21,7 @@ def _row(value: float, limit: int) -> int:
     return -1
 
 
-def check(machine: Machine) -> Callable[[int, int, int, int], None]:
+def check(machine: Machine) -> Kernel:
     """Tell the first number that is none. One unit."""
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
@@ -38,7 +36,7 @@ def check(machine: Machine) -> Callable[[int, int, int, int], None]:
     return kernel
 
 
-def gather(machine: Machine, bias: bool) -> Callable[[int, int, int, int], None]:
+def gather(machine: Machine, bias: bool) -> Kernel:
     """Copy rows, and add the bias; units are groups of them. Row 0 stands for one that is none."""
     width = machine.width
     whole, part = _copy(width, bias, False), _copy(width, bias, True)

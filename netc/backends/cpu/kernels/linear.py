@@ -6,7 +6,7 @@ Weights are read once, in several streams, and never rearranged. Units are group
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -34,7 +34,7 @@ from netc.backends.cpu.kernels.simd import (
     store_part,
     vector,
 )
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.product_args import LinearArgs
 
@@ -54,9 +54,7 @@ def _locate(addresses: int, base: int, ld: int, first: int, total: int, count: i
         set_int(addresses, i, base + min(first + i, total - 1) * ld)
 
 
-def linear(
-    machine: Machine, images: int, rows: int, activation: str, half: bool
-) -> Callable[[int, int, int, int], None]:
+def linear(machine: Machine, images: int, rows: int, activation: str, half: bool) -> Kernel:
     """The kernel for tiles of ``images`` by ``rows``; ``half``: weights are float16."""
     width = machine.width
     halves = _halves if _converts_halves(machine) else _halves_by_parts

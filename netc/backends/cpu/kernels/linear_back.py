@@ -17,12 +17,13 @@ from numba import types
 from netc.backends.cpu.gradient_args import RowsBackArgs
 from netc.backends.cpu.kernels.outer import keep_sums, multiply_pixel, zero_sums
 from netc.backends.cpu.kernels.simd import emit_prefetch, function, load, record, store_part
+from netc.backends.cpu.kernels.values import Kernel
 from netc.backends.cpu.machine import Machine
 
 _AHEAD = 8  # rows that are asked for before they are needed
 
 
-def rows(machine: Machine, tile: int, vectors: int) -> Callable[[int, int, int, int], None]:
+def rows(machine: Machine, tile: int, vectors: int) -> Kernel:
     """The kernel for a number of rows that ``tile`` divides."""
     width = machine.width
     lanes = vectors * width

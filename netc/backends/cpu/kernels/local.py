@@ -6,23 +6,21 @@ for all images. Units are places.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, njit
 
 from netc.backends.cpu.kernels.simd import broadcast, fma, load, record, splat, store_part
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
-from netc.backends.cpu.local_args import LocalArgs
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.window_args import LOCAL_BLOCK
 
 
-def local(machine: Machine) -> Callable[[int, int, int, int], None]:
+def local(machine: Machine) -> Kernel:
     """Sums of products of what a place sees with its own weights."""
     width = machine.width
     total = _sum(width)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
-        a = record(LocalArgs, args)
+        a = record(LOCAL_BLOCK, args)
         panels = (a.outputs + width - 1) // width
         panel_bytes = 4 * width * a.kernel_y * a.kernel_x * a.channels
         for place in range(begin, end):

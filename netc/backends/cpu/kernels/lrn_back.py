@@ -10,8 +10,6 @@ either side, so that a window's sum is one of shifted loads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, njit
 
 from netc.backends.cpu.gradient_args import LrnBackArgs
@@ -26,11 +24,11 @@ from netc.backends.cpu.kernels.simd import (
     store,
     store_part,
 )
-from netc.backends.cpu.kernels.values import Compiled, Lanes
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes
 from netc.backends.cpu.machine import Machine
 
 
-def across(machine: Machine, power: str, read_y: bool) -> Callable[[int, int, int, int], None]:
+def across(machine: Machine, power: str, read_y: bool) -> Kernel:
     """The kernel; a row of scratch memory is ``row`` bytes and begins with ``margin`` zeros.
 
     y is x s^-beta unless it is read, since a later layer in place has left something else there.

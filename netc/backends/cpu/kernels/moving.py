@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import float32, njit, types
@@ -22,11 +22,11 @@ from netc.backends.cpu.kernels.simd import (
     store_masked,
     vector,
 )
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.machine import Machine
 
 
-def move(machine: Machine, contiguous: bool) -> Callable[[int, int, int, int], None]:
+def move(machine: Machine, contiguous: bool) -> Kernel:
     """Copy four nested axes; units are pairs of indices of the first two."""
     width = machine.width
 
@@ -55,7 +55,7 @@ def move(machine: Machine, contiguous: bool) -> Callable[[int, int, int, int], N
     return kernel
 
 
-def fill(machine: Machine) -> Callable[[int, int, int, int], None]:
+def fill(machine: Machine) -> Kernel:
     """Set rows of floats to one value; units are rows."""
     width = machine.width
 
@@ -86,7 +86,7 @@ def _zeros(target: int, count: int) -> None:
         set_float(target, i, float32(0.0))
 
 
-def image_to_pixels(machine: Machine, channels: int) -> Callable[[int, int, int, int], None]:
+def image_to_pixels(machine: Machine, channels: int) -> Kernel:
     """Planes to dense pixels with zeros around them; units are rows of the padded output.
 
     ``channels``: 3 for images of three, interleaved by shuffles; 0 for any number.

@@ -35,7 +35,7 @@ from netc.backends.cpu.kernels.simd import (
     store_part,
     to_first,
 )
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record, Seen
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record, Seen
 from netc.backends.cpu.machine import Machine
 
 _QUARTER = 0x4F58CAE5  # 1.25 times the bits of a number close to 1: the first guess's error is 4 %
@@ -79,7 +79,7 @@ def _emit_inverse_fourth_root(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     return b.select(infinite, same(n, 0.0), y)
 
 
-def across(machine: Machine, power: str, size: int) -> Callable[[int, int, int, int], None]:
+def across(machine: Machine, power: str, size: int) -> Kernel:
     """x / (k + alpha / size * the sum of squares of ``size`` channels around) ** beta.
 
     Units are pixels.
@@ -89,7 +89,7 @@ def across(machine: Machine, power: str, size: int) -> Callable[[int, int, int, 
     return _near(machine.width, power_of(power), _window(machine.width, size))
 
 
-def _near(width: int, power: Compiled, window: Compiled) -> Callable[[int, int, int, int], None]:
+def _near(width: int, power: Compiled, window: Compiled) -> Kernel:
     """The kernel for sizes that reach into the next vector at most: squares stay in registers."""
 
     @njit(inline="always")
@@ -148,7 +148,7 @@ def _shifted(b: ir.IRBuilder, low: ir.Value, high: ir.Value, start: int) -> ir.V
     return b.shuffle_vector(low, high, order)
 
 
-def _far(width: int, power: Compiled) -> Callable[[int, int, int, int], None]:
+def _far(width: int, power: Compiled) -> Kernel:
     """The kernel for any size: scratch memory holds a pixel's squares with zeros at both ends."""
     whole = _far_vector(width, False, power)
     part = _far_vector(width, True, power)
@@ -193,7 +193,7 @@ def _far_vector(width: int, part: bool, power: Compiled) -> Compiled:
     return vector
 
 
-def within(machine: Machine, power: str) -> Callable[[int, int, int, int], None]:
+def within(machine: Machine, power: str) -> Kernel:
     """x / (1 + alpha * the mean of squares of size x size pixels around) ** beta.
 
     The mean counts padding as far as Caffe's average pooling does. Units are rows.

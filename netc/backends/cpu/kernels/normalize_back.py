@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from numba import njit
 
-from netc.backends.cpu.kernels.channel_sums import Kernel
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import (
     load,
     record,
 )
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.sum_args import (
     NormalizeBackArgs,

@@ -7,18 +7,15 @@ the blocks and the runs in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, float64, njit
 
 from netc.backends.cpu.kernels.functions import sqrt
 from netc.backends.cpu.kernels.lanes import first_lane, folded, loader
 from netc.backends.cpu.kernels.simd import as_float, float_at, fma, record, set_float, splat
-from netc.backends.cpu.kernels.values import Compiled, Lanes
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.training_args import LocalRateArgs, NormArgs, SquaresArgs
 
-Kernel = Callable[[int, int, int, int], None]
 _BLOCK_VECTORS = 8  # vectors whose squares are added up in float32
 
 

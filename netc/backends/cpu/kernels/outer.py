@@ -18,7 +18,7 @@ numbers with all lanes and taps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -43,13 +43,13 @@ from netc.backends.cpu.kernels.simd import (
     store,
     vector,
 )
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
 TAP_NUMBERS = 6  # numbers of a tap in the table
 
 
-def outer(machine: Machine, tile: int, vectors: int) -> Callable[[int, int, int, int], None]:
+def outer(machine: Machine, tile: int, vectors: int) -> Kernel:
     """The kernel for tiles of ``tile`` numbers by ``vectors`` vectors."""
     # Scratch memory: the sums of all taps and groups of lanes, [tap][group][tile number][lane].
     width = machine.width

@@ -11,7 +11,7 @@ transform of the filters, G g GT, in float32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import float32, njit, types
@@ -31,13 +31,11 @@ from netc.backends.cpu.kernels.simd import (
     vector,
 )
 from netc.backends.cpu.kernels.transpose import square
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.kernels.winograd_transform import emit_transform
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.pack_args import CopyArgs, PackArgs
 from netc.backends.shared.cook_toom import Filtering
-
-Kernel = Callable[[int, int, int, int], None]
 
 
 def pack(machine: Machine, joined: bool) -> Kernel:

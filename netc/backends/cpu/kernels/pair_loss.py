@@ -9,18 +9,15 @@ are added up in float32 and the blocks in float64, in their order at any number 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, float64, njit
 
 from netc.backends.cpu.kernels.functions import equal, select, sigmoid, softplus, truncated
 from netc.backends.cpu.kernels.lanes import folded, keep_lanes, loader, storer
 from netc.backends.cpu.kernels.simd import as_float, float_at, record, set_float, splat
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record
 from netc.backends.cpu.loss_args import PairLossArgs, TotalArgs
 from netc.backends.cpu.machine import Machine
 
-Kernel = Callable[[int, int, int, int], None]
 _BLOCK_VECTORS = 32  # vectors that are added up in float32
 
 

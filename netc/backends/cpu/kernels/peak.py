@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import float32, types
@@ -17,10 +17,11 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     store,
 )
+from netc.backends.cpu.kernels.values import Kernel
 from netc.backends.cpu.machine import Machine
 
 
-def peak(machine: Machine, rows: int, columns: int) -> Callable[[int, int, int, int], None]:
+def peak(machine: Machine, rows: int, columns: int) -> Kernel:
     """Arguments: unused, and how often a unit of work repeats 4 sweeps over all registers."""
     tile = micro.RegisterTile(rows, columns, machine.width)
     width = machine.width
@@ -58,7 +59,7 @@ def peak(machine: Machine, rows: int, columns: int) -> Callable[[int, int, int, 
 READ_BYTES = 1 << 15  # of a unit
 
 
-def read(machine: Machine) -> Callable[[int, int, int, int], None]:
+def read(machine: Machine) -> Kernel:
     """Arguments: an address, and how many units of memory from there on are added up.
 
     Four sums, so that none waits for the one before it; they go to scratch memory, or LLVM would

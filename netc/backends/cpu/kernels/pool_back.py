@@ -6,37 +6,35 @@ write to one place and the order of the sums is that of the windows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, njit
 
-from netc.backends.cpu.kernel_args import PoolArgs
 from netc.backends.cpu.kernels.functions import equal, select
 from netc.backends.cpu.kernels.lanes import loader, over_channels, storer
 from netc.backends.cpu.kernels.simd import float_at, fma, record, splat
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.window_args import POOL_BLOCK
 
 # Where an element is given to: its image's first window; the rows and columns of the windows that
 # saw it, the first and behind the last; its index in its plane; and its address.
 Givers = tuple[int, int, int, int, int, int, int]
 
 
-def max_pool_back(machine: Machine) -> Callable[[int, int, int, int], None]:
+def max_pool_back(machine: Machine) -> Kernel:
     """Each window gives all it gets to the one element that the mask names."""
     return _pool_back(machine.width, _by_mask)
 
 
-def average_pool_back(machine: Machine) -> Callable[[int, int, int, int], None]:
+def average_pool_back(machine: Machine) -> Kernel:
     """Each window gives its share to all elements."""
     return _pool_back(machine.width, _by_share)
 
 
-def _pool_back(width: int, giver: Compiled) -> Callable[[int, int, int, int], None]:
+def _pool_back(width: int, giver: Compiled) -> Kernel:
     give = over_channels(width, giver)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
-        a = record(PoolArgs, args)
+        a = record(POOL_BLOCK, args)
         for unit in range(begin, end):
             image, y = unit // a.height, unit % a.height
             # Windows whose rows, from row * stride - pad on, go over y.

@@ -5,18 +5,17 @@ Sizes come as plain numbers: the builder has applied Caffe's rounding and clippi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from numba import float32, njit
 
-from netc.backends.cpu.kernel_args import PoolArgs
 from netc.backends.cpu.kernels.functions import greater, maximum, select, size_to_power, sqrt
 from netc.backends.cpu.kernels.lanes import clipped, loader, over_channels, storer
 from netc.backends.cpu.kernels.reduced import larger_codes
 from netc.backends.cpu.kernels.simd import record, splat
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record, Seen
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record, Seen
 from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.window_args import POOL_BLOCK
 
 _LOWEST = float32(-3.4028234663852886e38)  # Caffe starts its search for the largest at -FLT_MAX
 
@@ -26,31 +25,31 @@ _LOWEST = float32(-3.4028234663852886e38)  # Caffe starts its search for the lar
 _VECTORS_AT_ONCE = 4  # vectors of channels done at a time, so that no sum waits for itself
 
 
-def max_pool(machine: Machine, mask: bool) -> Callable[[int, int, int, int], None]:
+def max_pool(machine: Machine, mask: bool) -> Kernel:
     """Maximum; with ``mask`` also the index (row * width + column) of the first one, or -1."""
     return _pool(machine.width, _mask_reducer if mask else partial(_best_reducer, maximum, _LOWEST))
 
 
-def average_pool(machine: Machine) -> Callable[[int, int, int, int], None]:
+def average_pool(machine: Machine) -> Kernel:
     """Mean; the divisor counts the window as far as it lies in the padded input."""
     return _pool(machine.width, _mean_reducer)
 
 
-def norm_pool(machine: Machine, power: float) -> Callable[[int, int, int, int], None]:
+def norm_pool(machine: Machine, power: float) -> Kernel:
     """The p-norm of a window: nothing is added outside of the input."""
     return _pool(machine.width, partial(_norm_reducer, power))
 
 
-def max_codes(machine: Machine) -> Callable[[int, int, int, int], None]:
+def max_codes(machine: Machine) -> Kernel:
     """Maximum of bytes without a sign, four in the place of a channel."""
     return _pool(machine.width, partial(_best_reducer, larger_codes, 0.0))
 
 
-def _pool(width: int, reducer: Compiled) -> Callable[[int, int, int, int], None]:
+def _pool(width: int, reducer: Compiled) -> Kernel:
     reduce = over_channels(width, reducer, _VECTORS_AT_ONCE)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
-        a = record(PoolArgs, args)
+        a = record(POOL_BLOCK, args)
         for unit in range(begin, end):
             image, row = unit // a.out_height, unit % a.out_height
             y0, y1, rows = clipped(row * a.stride_y - a.pad_y, a.kernel_y, a.height, a.pad_y)
@@ -149,9 +148,7 @@ def _norm_reducer(power: float, width: int, part: bool) -> Compiled:
     return reduce
 
 
-def three_columns(
-    machine: Machine, average: bool, stride: int
-) -> Callable[[int, int, int, int], None]:
+def three_columns(machine: Machine, average: bool, stride: int) -> Kernel:
     """Maximum or mean of windows of 3 columns, 1 or 2 apart.
 
     Each column of a window is reduced once and kept for the next windows that see it.
@@ -163,7 +160,7 @@ def three_columns(
     reduce = over_channels(machine.width, row, _VECTORS_AT_ONCE)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
-        a = record(PoolArgs, args)
+        a = record(POOL_BLOCK, args)
         for unit in range(begin, end):
             image, row = unit // a.out_height, unit % a.out_height
             y0, y1, rows = clipped(row * a.stride_y - a.pad_y, a.kernel_y, a.height, a.pad_y)

@@ -6,19 +6,10 @@ Scores and changes lie as pixels with channels innermost: a cell's kinds are nei
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, njit
 
 from netc.backends.cpu.box_args import BestArgs, ProposalRowsArgs, ProposeArgs
-from netc.backends.cpu.kernels.boxes import (
-    COUNTS_BYTES,
-    as_double,
-    rank,
-    sort_pairs,
-    suppression,
-    zero_rows,
-)
+from netc.backends.cpu.kernels.boxes import as_double, rank, selection, zero_rows
 from netc.backends.cpu.kernels.functions import exp
 from netc.backends.cpu.kernels.simd import (
     as_float,
@@ -30,7 +21,7 @@ from netc.backends.cpu.kernels.simd import (
     set_int,
     store,
 )
-from netc.backends.cpu.kernels.values import Record
+from netc.backends.cpu.kernels.values import Kernel, Record
 from netc.backends.cpu.machine import Machine
 
 
@@ -41,7 +32,7 @@ def _inside(x: float, edge: float) -> float:
     return float32(0.0) if x < float32(0.0) else x
 
 
-def propose(machine: Machine) -> Callable[[int, int, int, int], None]:
+def propose(machine: Machine) -> Kernel:
     """Anchors moved and scaled by their changes, inside the image. Units are cells of images."""
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
@@ -85,16 +76,14 @@ def _score(a: Record, image: int, index: int) -> float:
     return float_at(a.scores + (image * a.cells + cell) * a.ld, a.kinds + kind)
 
 
-def best(machine: Machine, keep_small: bool) -> Callable[[int, int, int, int], None]:
+def best(machine: Machine, keep_small: bool) -> Kernel:
     """The boxes kept of each image. Units are images."""
     width = machine.width
-    suppress = suppression(width, 1)
+    select = selection(width, 1)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(BestArgs, args)
         number = a.cells * a.kinds
-        pairs, other, counts = scratch, scratch + 8 * number, scratch + 16 * number
-        columns = counts + COUNTS_BYTES
         room = (a.after + width - 1) // width * width
         for image in range(begin, end):
             boxes = a.boxes + 16 * image * number
@@ -105,28 +94,15 @@ def best(machine: Machine, keep_small: bool) -> Callable[[int, int, int, int], N
                 if keep_small:
                     score = score * (float32(1.0) if large else float32(0.0))
                 if keep_small | large:
-                    set_int(pairs, found, (rank(score) << 32) | index)
+                    set_int(scratch, found, (rank(score) << 32) | index)
                     found += 1
-            order = sort_pairs(pairs, other, counts, found)
-            kept = a.kept + 8 * image * (1 + a.after)
-            count = suppress(
-                boxes,
-                16,
-                order,
-                min(found, a.before),
-                a.after,
-                as_double(a.overlap),
-                1.0,
-                kept + 8,
-                columns,
-                room,
-            )
-            set_int(kept, 0, count)
+            kept, overlap = a.kept + 8 * image * (1 + a.after), as_double(a.overlap)
+            select(boxes, 16, scratch, number, found, a.before, a.after, room, overlap, 1.0, kept)
 
     return kernel
 
 
-def rows(machine: Machine, keep_small: bool, scored: bool) -> Callable[[int, int, int, int], None]:
+def rows(machine: Machine, keep_small: bool, scored: bool) -> Kernel:
     """Rows of image and box, image by image, and their scores where ``scored``. One unit."""
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:

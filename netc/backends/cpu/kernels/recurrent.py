@@ -19,23 +19,23 @@ from netc.backends.cpu.kernel_args import RecurrentArgs
 from netc.backends.cpu.kernels.functions import sigmoid, tanh
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import float_at, record, splat
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
 
-def lstm(machine: Machine, first: bool, last: bool) -> Callable[[int, int, int, int], None]:
+def lstm(machine: Machine, first: bool, last: bool) -> Kernel:
     """A step of an LSTM; before the ``first`` the states are 0, nothing follows the ``last``."""
     return _kernel(machine, _lstm, 4, first, last)
 
 
-def rnn(machine: Machine, first: bool, last: bool) -> Callable[[int, int, int, int], None]:
+def rnn(machine: Machine, first: bool, last: bool) -> Kernel:
     """A step of an RNN."""
     return _kernel(machine, _rnn, 1, first, last)
 
 
 def _kernel(
     machine: Machine, factory: Callable[..., Compiled], gates: int, first: bool, last: bool
-) -> Callable[[int, int, int, int], None]:
+) -> Kernel:
     width = machine.width
     whole = factory(width, False, first, last)
     part = factory(width, True, first, last)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -25,11 +25,11 @@ from netc.backends.cpu.kernels.simd import (
     same,
     vector,
 )
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.machine import Machine
 
 
-def reduce(machine: Machine, number: str) -> Callable[[int, int, int, int], None]:
+def reduce(machine: Machine, number: str) -> Kernel:
     """Round pixels to a kind of number; units are groups of pixels.
 
     What is left of a pixel's last word holds the rounded 0.

@@ -6,21 +6,19 @@ of its ``pooled_y`` bins; then the same of columns. Units are regions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, int64, njit
 
 from netc.backends.cpu.kernel_args import RegionArgs
 from netc.backends.cpu.kernels.functions import maximum
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import float_at, record, set_float, splat
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.machine import Machine
 
 _LOWEST = float32(-3.4028234663852886e38)  # where Caffe's search begins: nan is passed over
 
 
-def greatest(machine: Machine) -> Callable[[int, int, int, int], None]:
+def greatest(machine: Machine) -> Kernel:
     """The greatest element of each bin; 0 of an empty one."""
     width = machine.width
     whole, part = _bin(width, False), _bin(width, True)
@@ -66,7 +64,7 @@ def _bin(width: int, part: bool) -> Compiled:
     return reduce
 
 
-def means(machine: Machine) -> Callable[[int, int, int, int], None]:
+def means(machine: Machine) -> Kernel:
     """Means of bins, each of channels of its own: of output d those of d * group * group + bin.
 
     0 of an empty bin. ``channels`` is of outputs.

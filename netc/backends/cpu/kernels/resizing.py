@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, int64, njit
 
 from netc.backends.cpu.kernel_args import ResizeArgs, UnpoolArgs
@@ -16,7 +14,7 @@ from netc.backends.cpu.kernels.simd import (
     set_float,
     splat,
 )
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.machine import Machine
 
 # The rows above and below, the bytes of the columns left and right in them, the shares of the right
@@ -24,7 +22,7 @@ from netc.backends.cpu.machine import Machine
 Neighbours = tuple[int, int, int, int, float, float, int]
 
 
-def bilinear(machine: Machine) -> Callable[[int, int, int, int], None]:
+def bilinear(machine: Machine) -> Kernel:
     """Each element between four neighbours, along the row first; units are rows of outputs."""
     blend = over_channels(machine.width, _between)
 
@@ -67,7 +65,7 @@ def _between(width: int, part: bool) -> Compiled:
     return vector
 
 
-def unpool(machine: Machine) -> Callable[[int, int, int, int], None]:
+def unpool(machine: Machine) -> Kernel:
     """Elements at the places of their planes that a mask names, zeros elsewhere.
 
     Of equal places the last element stays; places that are not in the plane are passed over.

@@ -14,7 +14,7 @@ others finish steps, and it finds them done at once when it wakes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import njit
@@ -22,7 +22,7 @@ from numba.core import types
 
 from netc.backends.cpu.kernel_args import RunArgs, StepRow
 from netc.backends.cpu.kernels.simd import I8, I32, I64, function, i64, record, set_int
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.machine import Machine
 
 # Counters of a segment, each alone in a cache line so that threads do not disturb each other:
@@ -179,7 +179,7 @@ def _sharing(ticks: Compiled, wait: Compiled) -> Compiled:
     return share
 
 
-def run(machine: Machine) -> Callable[[int, int, int, int], None]:
+def run(machine: Machine) -> Kernel:
     """The loop: (context address, thread's slot, epoch, unused).
 
     Slot 0 is the caller and gives the epoch; the others pass -1 and find it in the context.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32
 
 from netc.backends.cpu.kernel_args import GreatestArgs
 from netc.backends.cpu.kernels.simd import float_at, record, set_float
+from netc.backends.cpu.kernels.values import Kernel
 from netc.backends.cpu.machine import Machine
 
 
-def greatest(machine: Machine, value: bool) -> Callable[[int, int, int, int], None]:
+def greatest(machine: Machine, value: bool) -> Kernel:
     """The index of each pixel's greatest channel, the last of equal ones, or its ``value``.
 
     What is no number is passed over, as if it were the least. Units are pixels.

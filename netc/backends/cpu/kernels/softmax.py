@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, njit
 
 from netc.backends.cpu.kernel_args import SoftmaxArgs
@@ -15,13 +13,13 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     store_part,
 )
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.machine import Machine
 
 _LOWEST = float32(float("-inf"))
 
 
-def rows(machine: Machine) -> Callable[[int, int, int, int], None]:
+def rows(machine: Machine) -> Kernel:
     """Over the floats of each row; units are rows."""
     width = machine.width
     largest, total = folded(emit_max), folded(lambda b, x, y: b.fadd(x, y))
@@ -52,7 +50,7 @@ def rows(machine: Machine) -> Callable[[int, int, int, int], None]:
     return kernel
 
 
-def columns(machine: Machine) -> Callable[[int, int, int, int], None]:
+def columns(machine: Machine) -> Kernel:
     """Over ``count`` rows of ``inner`` floats, for each column; units are such groups of rows."""
     width = machine.width
     whole, part = _columns(width, False), _columns(width, True)

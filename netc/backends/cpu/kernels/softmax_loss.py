@@ -11,8 +11,6 @@ runs complains.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, float64, njit
 
 from netc.backends.cpu.kernels.functions import emit_max, exp, log, maximum
@@ -27,11 +25,10 @@ from netc.backends.cpu.kernels.simd import (
     splat,
     store_part,
 )
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.loss_args import PARTIAL_SUMS, LabelArgs, SoftmaxLossArgs
 from netc.backends.cpu.machine import Machine
 
-Kernel = Callable[[int, int, int, int], None]
 _LOWEST = float32(float("-inf"))
 _FLT_MIN = float32(1.1754943508222875e-38)
 _LEAST_INT, _BEYOND_INT = float32(-2147483648.0), float32(2147483648.0)

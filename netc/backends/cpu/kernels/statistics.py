@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from numba import float32, njit
 
 from netc.backends.cpu.kernel_args import LengthArgs, MomentArgs
@@ -20,13 +18,13 @@ from netc.backends.cpu.kernels.simd import (
     store_part,
     to_float32,
 )
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record
 from netc.backends.cpu.machine import Machine
 
 _RUN = 128  # pixels summed up by themselves, so that a long sum loses little
 
 
-def moments(machine: Machine, kind: str) -> Callable[[int, int, int, int], None]:
+def moments(machine: Machine, kind: str) -> Kernel:
     """Mean and deviation of each channel; units are vectors of channels of a group of pixels.
 
     ``kind`` says what the deviation is, with the variance v and the mean square s: "inside"
@@ -97,7 +95,7 @@ def _total(get: Compiled, width: int, square: bool) -> Compiled:
     return add
 
 
-def lengths(machine: Machine) -> Callable[[int, int, int, int], None]:
+def lengths(machine: Machine) -> Kernel:
     """x / sqrt(the sum of the pixel's squares + eps) * the channel's factor; units are pixels."""
     width = machine.width
     fold = function(

@@ -7,7 +7,7 @@ transposing", 1972), and stored. Units of work are blocks of squares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -26,11 +26,11 @@ from netc.backends.cpu.kernels.simd import (
     same,
     vector,
 )
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Record
 from netc.backends.cpu.machine import Machine
 
 
-def transpose(machine: Machine) -> Callable[[int, int, int, int], None]:
+def transpose(machine: Machine) -> Kernel:
     """Turn matrices around; a unit is ``block_rows`` by ``block_columns`` of one matrix."""
     width = machine.width
     whole, part = square(width, False), square(width, True)

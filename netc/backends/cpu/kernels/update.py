@@ -14,7 +14,7 @@ from numba import float32, float64, njit
 from netc.backends.cpu.kernels.functions import absolute, greater, maximum, select, sqrt
 from netc.backends.cpu.kernels.lanes import loader, storer
 from netc.backends.cpu.kernels.simd import as_float, float_at, record, splat
-from netc.backends.cpu.kernels.values import Compiled, Lanes, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.training_args import UpdateArgs
 
@@ -23,9 +23,7 @@ _LEAST_GRADIENT = float32(
 )  # what AdaMax's largest gradient is never below, as the forks have it
 
 
-def update(
-    machine: Machine, rule: str, histories: int, decay: str, reached: bool
-) -> Callable[[int, int, int, int], None]:
+def update(machine: Machine, rule: str, histories: int, decay: str, reached: bool) -> Kernel:
     """The kernel of a rule, a key of ``_STEPS``.
 
     ``histories`` is how many arrays the rule keeps. ``decay`` is "L2", "L1" or "none"; behind

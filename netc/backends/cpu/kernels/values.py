@@ -36,6 +36,9 @@ class Lanes(Protocol):
         """Quotients."""
 
 
+#: A kernel as Numba compiles it: (address of its argument block, first unit, unit behind the last,
+#: address of the thread's scratch memory). Units are what its builder counts, see ``Step.units``.
+Kernel = Callable[[int, int, int, int], None]
 #: A function that Numba inlines into kernels: an intrinsic, or one under ``njit(inline="always")``.
 #: Numba types its arguments and its result at each call.
 Compiled = Callable[..., Any]
@@ -47,3 +50,6 @@ ScalarFunction = Callable[..., float]
 #: Where a window reads, from its image's first pixel on: rows and columns, the first and behind the
 #: last; the divisor of its average; and the output's pixel.
 Seen = tuple[int, int, int, int, int, int, int]
+
+#: Two numbers of an option: vertical and horizontal, or rows and columns of a register tile.
+Pair = tuple[int, int]

@@ -10,7 +10,7 @@ step has made (split).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from llvmlite import ir
@@ -32,7 +32,7 @@ from netc.backends.cpu.kernels.simd import (
     set_int,
     vector,
 )
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Pair, Record
 from netc.backends.cpu.kernels.winograd_transform import emit_transform
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.product_args import PanelArgs, WinogradArgs
@@ -43,8 +43,6 @@ UNROLL = 4
 _PREFETCH_LINES = 4  # of the next plane's weights, asked for while UNROLL channels are done
 _HEADER_BYTES = 8 * len(WinogradArgs._fields)
 _PANEL_BYTES = 8 * len(PanelArgs._fields)
-Kernel = Callable[[int, int, int, int], None]
-Pair = tuple[int, int]
 
 
 # The arrays between the stages; P = (m + r - 1)(n + s - 1) planes of a tile:
@@ -68,19 +66,12 @@ def transform(machine: Machine, outputs: Pair, taps: Pair) -> Kernel:
 
 
 def fused(
-    machine: Machine,
-    outputs: Pair,
-    taps: Pair,
-    rows: int,
-    columns: int,
-    activation: str,
-    residual: bool,
+    machine: Machine, outputs: Pair, taps: Pair, tile: Pair, activation: str, residual: bool
 ) -> Kernel:
     """The kernel of all three stages; units are blocks of tiles."""
-    planes_of_tile = Filtering(outputs, taps).planes
-    tiles = _transform(machine.width, Filtering(outputs, taps))
-    tile = micro.RegisterTile(rows, columns, machine.width)
-    panel = _panel(tile, Filtering(outputs, taps), activation, residual)
+    filtering, own = Filtering(outputs, taps), micro.RegisterTile(*tile, machine.width)
+    planes_of_tile, tiles = filtering.planes, _transform(machine.width, filtering)
+    panel = _panel(own, filtering, activation, residual)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(WinogradArgs, args)
@@ -100,18 +91,11 @@ def fused(
 
 
 def split(
-    machine: Machine,
-    outputs: Pair,
-    taps: Pair,
-    rows: int,
-    columns: int,
-    activation: str,
-    residual: bool,
+    machine: Machine, outputs: Pair, taps: Pair, tile: Pair, activation: str, residual: bool
 ) -> Kernel:
     """Products and outputs from planes made before; units are panels by blocks of tiles."""
-    planes_of_tile = Filtering(outputs, taps).planes
-    tile = micro.RegisterTile(rows, columns, machine.width)
-    panel = _panel(tile, Filtering(outputs, taps), activation, residual)
+    filtering, own = Filtering(outputs, taps), micro.RegisterTile(*tile, machine.width)
+    planes_of_tile, panel = filtering.planes, _panel(own, filtering, activation, residual)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(WinogradArgs, args)

@@ -12,7 +12,7 @@ plane by plane, outer products of channels are summed over all tiles as in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 from numba import njit, types
@@ -31,15 +31,12 @@ from netc.backends.cpu.kernels.simd import (
     store_part,
     vector,
 )
-from netc.backends.cpu.kernels.values import Compiled, Record
+from netc.backends.cpu.kernels.values import Compiled, Kernel, Pair, Record
 from netc.backends.cpu.kernels.winograd import TileTransform, tile_planes
 from netc.backends.cpu.kernels.winograd_transform import emit_transform
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.product_args import WinogradArgs
 from netc.backends.shared.cook_toom import Filtering
-
-Kernel = Callable[[int, int, int, int], None]
-Pair = tuple[int, int]
 
 
 def transform(machine: Machine, outputs: Pair, taps: Pair) -> Kernel:

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
 from netc.backends.cpu.memory import aligned_zeros
-from netc.backends.cpu.product_args import DepthwiseArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.deconv import OutputPhase, phases, progression, shifted
 from netc.backends.cpu.steps.elementwise import padded
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.product import pack_weights
+from netc.backends.cpu.steps.window import window_args
+from netc.backends.cpu.window_args import DepthwiseArgs
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
@@ -48,21 +49,7 @@ def depthwise_step(
     activation, residual = epilogue.activation, epilogue.residual
     image, row, step = spacing or (y.h * y.w, y.w, 1)
     args = DepthwiseArgs(
-        input=x.place,
-        ld=4 * x.ld,
-        height=x.h,
-        width=x.w,
-        out_height=y.h,
-        out_width=y.w,
         channels=x.c,
-        kernel_y=geometry.kernel[0],
-        kernel_x=geometry.kernel[1],
-        stride_y=geometry.stride[0],
-        stride_x=geometry.stride[1],
-        pad_y=geometry.pad[0],
-        pad_x=geometry.pad[1],
-        dilation_y=geometry.dilation[0],
-        dilation_x=geometry.dilation[1],
         weights=packed,
         tap=4 * packed.shape[1],
         bias=zeros if epilogue.bias is None else padded(epilogue.bias),
@@ -78,7 +65,8 @@ def depthwise_step(
         second=activation.second,
     )
     kernel = _kernel(geometry, epilogue, weights.shape[1])
-    return Step(name, kernel, args, y.n * y.h, pointwise_reads=epilogue.reads)
+    block = (*window_args(x, y, geometry), *args)
+    return Step(name, kernel, block, y.n * y.h, pointwise_reads=epilogue.reads)
 
 
 def _kernel(geometry: Geometry, epilogue: Epilogue, group: int) -> jit.KernelSpec:

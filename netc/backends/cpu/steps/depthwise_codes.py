@@ -11,11 +11,11 @@ from netc.backends.cpu import jit
 from netc.backends.cpu.instructions import has_products
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.memory import aligned_zeros
-from netc.backends.cpu.product_args import DepthwiseArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.depthwise import depthwise_deconv_steps, depthwise_step
 from netc.backends.cpu.steps.epilogue import PLAIN, Epilogue
 from netc.backends.cpu.steps.reduced import ReducedArithmetic
+from netc.backends.cpu.window_args import DepthwiseArgs, WindowArgs
 from netc.backends.shared.derived import elements
 from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
@@ -63,19 +63,21 @@ def _of_codes(step: Step, reduced: ReducedArithmetic, target: Machine, epilogue:
     """A step of float32 as that of codes, which lie at the same places."""
     channels = len(reduced.weights)
     bias = None if epilogue.bias is None else elements(epilogue.bias)
-    args = DepthwiseArgs(*step.args)._replace(channels=channels)  # type: ignore[arg-type]
+    fields = len(WindowArgs._fields)
+    window = WindowArgs(*step.args[:fields])  # type: ignore[arg-type]
+    args = DepthwiseArgs(*step.args[fields:])._replace(channels=channels)  # type: ignore[arg-type]
     options = {**dict(step.kernel.options), "formats": reduced.formats}
     codes = elements(args.weights)  # type: ignore[arg-type]
-    if has_products(target, "int8") and 0 < args.kernel_y <= _ROWS and args.kernel_x:
+    if has_products(target, "int8") and 0 < window.kernel_y <= _ROWS and window.kernel_x:
         sums = codes.sum(axis=0, dtype=np.float64)[:channels]
         reduced = replace(reduced, summands=(-reduced.zero * sums).astype(np.int32))
-        words = _columns(codes.reshape(args.kernel_y, args.kernel_x, -1))
+        words = _columns(codes.reshape(window.kernel_y, window.kernel_x, -1))
         args = args._replace(weights=words)
-        kernel = jit.spec("depthwise_words", "depthwise", rows=args.kernel_y, **options)
+        kernel = jit.spec("depthwise_words", "depthwise", rows=window.kernel_y, **options)
     else:
         kernel = jit.spec("depthwise_codes", "depthwise", **options)
     constants = reduced.panels(bias, 0, channels, target.width)
-    return replace(step, kernel=kernel, args=args._replace(bias=constants))
+    return replace(step, kernel=kernel, args=(*window, *args._replace(bias=constants)))
 
 
 _ROWS = 4  # of a window whose columns fit into words

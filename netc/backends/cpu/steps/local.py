@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.local_args import LocalArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.window import window_args
+from netc.backends.cpu.window_args import LocalArgs
 from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
@@ -41,16 +42,6 @@ def local_step(
     zeros = np.zeros((y.c, y.h, y.w), np.float32)
     own = zeros if bias is None else bias
     args = LocalArgs(
-        x.place,
-        4 * x.ld,
-        x.h,
-        x.w,
-        y.h,
-        y.w,
-        *geometry.kernel,
-        *geometry.stride,
-        *geometry.pad,
-        *geometry.dilation,
         x.n,
         group,
         x.c // group,
@@ -60,7 +51,8 @@ def local_step(
         y.place,
         4 * y.ld,
     )
-    return Step(name, jit.spec("local", "local"), args, y.h * y.w)
+    block = (*window_args(x, y, geometry), *args)
+    return Step(name, jit.spec("local", "local"), block, y.h * y.w)
 
 
 def _packed(weights: Array, group: int, width: int) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from netc.backends.shared.views import Place, View, moved
 #: isa -> registers that a tile's sums may take; a few are left for what is multiplied.
 _SUM_REGISTERS = {"avx512": 24, "avx2": 12, "neon": 24}
 _MAX_NUMBERS = 12
+_TAP_NUMBERS = 6  # of a tap in the table
 _BLOCK_BYTES = 1 << 18  # bytes of a block's rows on both sides: they stay in the second cache
 
 
@@ -61,6 +62,56 @@ class OuterTarget:
     tap: int
     x: int
 
+    def swapped(self) -> OuterTarget:
+        """The same target where x and y change their roles."""
+        return OuterTarget(self.place, self.x, self.tap, self.y)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OuterProduct:
+    """Sums over a grid of the products of each lane with each number.
+
+    Args:
+        lanes: the side whose channels are read as vectors; it has the role of the target's x.
+        numbers: the side whose channels are spread over vectors; it has the role of y.
+        grid: images and rows.
+        table: (taps, 6) int64, see :class:`netc.backends.cpu.kernel_args.OuterArgs`.
+        target: where sums go.
+        block: rows of the grid that are summed over all taps before the next ones.
+    """
+
+    lanes: Side
+    numbers: Side
+    grid: tuple[int, int]
+    table: NDArray[np.int64]
+    target: OuterTarget
+    block: int = 1
+
+    def arguments(self, first: int) -> OuterArgs:
+        """The arguments of the kernel that sums for the numbers from ``first`` on."""
+        lanes, numbers, target = self.lanes, self.numbers, self.target
+        return OuterArgs(
+            lanes=lanes.place,
+            lanes_image=4 * lanes.image,
+            lanes_row=4 * lanes.row,
+            lanes_step=4 * lanes.step,
+            numbers=_moved(numbers.place, first * numbers.gap),
+            numbers_image=4 * numbers.image,
+            numbers_row=4 * numbers.row,
+            numbers_step=4 * numbers.step,
+            numbers_gap=4 * numbers.gap,
+            count=lanes.channels,
+            images=self.grid[0],
+            rows=self.grid[1],
+            block=self.block,
+            taps=len(self.table),
+            table=self.table,
+            output=moved(target.place, first * target.y),
+            output_number=4 * target.y,
+            output_tap=4 * target.tap,
+            output_lane=4 * target.x,
+        )
+
 
 def outer_steps(
     name: str,
@@ -84,56 +135,35 @@ def outer_steps(
     """
     # Either side may give the vectors: few channels of one waste lanes, so take the cheaper.
     by_x, by_y = (_tiles(machine, *c) for c in ((x.channels, y.channels), (y.channels, x.channels)))
-    swapped = by_y.cost < by_x.cost  # lanes are then channels of y
-    lanes, numbers = (y, x) if swapped else (x, y)
-    best = by_y if swapped else by_x
-    distances = (target.x, target.y) if swapped else (target.y, target.x)
-    table = np.array([row for tap in taps for row in _row(tap, swapped)], np.int64)
-    columns = max((len(tap.columns) for tap in taps), default=1)
-    row_bytes = 4 * columns * (x.channels + y.channels)
-    # Rows of the grid whose elements on both sides stay in the second cache for all taps.
-    block = max(1, min(grid[0] * grid[1], _BLOCK_BYTES // max(1, row_bytes)))
-    of_all = OuterArgs(
-        lanes=lanes.place,
-        lanes_image=4 * lanes.image,
-        lanes_row=4 * lanes.row,
-        lanes_step=4 * lanes.step,
-        numbers=numbers.place,
-        numbers_image=4 * numbers.image,
-        numbers_row=4 * numbers.row,
-        numbers_step=4 * numbers.step,
-        numbers_gap=4 * numbers.gap,
-        count=lanes.channels,
-        images=grid[0],
-        rows=grid[1],
-        block=block,
-        taps=len(taps),
-        table=table,
-        output=target.place,
-        output_number=4 * distances[0],
-        output_tap=4 * target.tap,
-        output_lane=4 * distances[1],
-    )
+    table = np.array([_row(tap) for tap in taps], np.int64).reshape(-1, _TAP_NUMBERS)
+    block = _block_rows(grid, taps, x.channels + y.channels)
+    product, best = OuterProduct(x, y, grid, table, target, block), by_x
+    if by_y.cost < by_x.cost:  # y moves by no tap: what each adds to lanes and numbers is swapped
+        table = np.ascontiguousarray(table[:, [1, 0, 2, 3, 4, 5]])
+        product, best = OuterProduct(y, x, grid, table, target.swapped(), block), by_y
     width = best.vectors * machine.width
-    lane_bytes = 4 * width * math.ceil(lanes.channels / width) * len(taps)
+    lane_bytes = 4 * width * math.ceil(product.lanes.channels / width) * len(taps)
     steps = []
-    for first, count, tile in best.split(numbers.channels):
-        args = of_all._replace(
-            numbers=_moved(numbers.place, first * numbers.gap),
-            output=moved(target.place, first * distances[0]),
-        )
+    for first, count, tile in best.split(product.numbers.channels):
         kernel = jit.spec("outer", "outer", tile=tile, vectors=best.vectors)
-        steps.append(Step(name, kernel, args, count, tile * lane_bytes))
+        steps.append(Step(name, kernel, product.arguments(first), count, tile * lane_bytes))
     return steps
+
+
+def _block_rows(grid: tuple[int, int], taps: Sequence[TapShift], channels: int) -> int:
+    """Rows of the grid whose elements on both sides stay in the second cache for all taps."""
+    row_bytes = 4 * channels * max((len(tap.columns) for tap in taps), default=1)
+    return max(1, min(grid[0] * grid[1], _BLOCK_BYTES // max(1, row_bytes)))
 
 
 def _moved(place: Place | NDArray[np.float32], elements: int) -> Place | NDArray[np.float32]:
     return place[elements:] if isinstance(place, np.ndarray) else moved(place, elements)
 
 
-def _row(tap: TapShift, swapped: bool) -> Iterator[int]:
-    yield from (0, 4 * tap.shift) if swapped else (4 * tap.shift, 0)
-    yield from (tap.rows.start, tap.rows.stop, tap.columns.start, tap.columns.stop)
+def _row(tap: TapShift) -> tuple[int, ...]:
+    """A tap's row of the table: bytes added to lanes and to numbers, then the grid's part."""
+    rows, columns = tap.rows, tap.columns
+    return 4 * tap.shift, 0, rows.start, rows.stop, columns.start, columns.stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.kernel_args import PoolArgs
 from netc.backends.cpu.program import Step
+from netc.backends.cpu.steps.window import window_args
+from netc.backends.cpu.window_args import PoolArgs
 from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.views import View
 
@@ -41,7 +42,7 @@ def max_codes_step(name: str, x: View, y: View, window: Geometry) -> Step:
 def max_pool_back_step(name: str, y: View, mask: View, x: View, window: Geometry) -> Step:
     """The gradient of max pooling: each window's ``y`` goes to the element of ``x`` in ``mask``."""
     kernel = jit.spec("pool_back", "max_pool_back")
-    args = _pool_args(x, y, window, mask, back=True)
+    args = (*window_args(x, y, window, back=True), *_pool_args(x, mask))
     return Step(name, kernel, args, units=x.n * x.h)
 
 
@@ -50,7 +51,7 @@ def average_pool_back_step(
 ) -> Step:
     """The gradient of average pooling: each window adds ``shares`` times ``y`` to its ``x``."""
     kernel = jit.spec("pool_back", "average_pool_back")
-    args = _pool_args(x, y, window, back=True)._replace(shares=shares)
+    args = (*window_args(x, y, window, back=True), *_pool_args(x)._replace(shares=shares))
     return Step(name, kernel, args, units=x.n * x.h)
 
 
@@ -65,26 +66,13 @@ def _sliding(window: Geometry, average: bool) -> jit.KernelSpec:
 def _pool_step(
     name: str, kernel: jit.KernelSpec, x: View, y: View, window: Geometry, mask: View | None
 ) -> Step:
-    args = _pool_args(x, y, window, mask)
+    args = (*window_args(x, y, window), *_pool_args(y, mask))
     return Step(name, kernel, args, units=y.n * y.h)
 
 
-def _pool_args(
-    x: View, y: View, window: Geometry, mask: View | None = None, *, back: bool = False
-) -> PoolArgs:
-    """Pooling from ``x`` to ``y``, which has a pixel for each window; ``back`` from y to x."""
-    source, target = (y, x) if back else (x, y)
+def _pool_args(target: View, mask: View | None = None) -> PoolArgs:
     return PoolArgs(
-        source.place,
-        4 * source.ld,
-        x.h,
-        x.w,
-        y.h,
-        y.w,
-        *window.kernel,
-        *window.stride,
-        *window.pad,
-        x.c,
+        target.c,
         target.place,
         4 * target.ld,
         mask=mask.place if mask else 0,

@@ -164,8 +164,7 @@ def _kernel(
     return jit.spec(
         "conv_k_blocked" if cut.block else "conv",
         "convolve",
-        rows=cut.rows,
-        columns=cut.columns,
+        tile=(cut.rows, cut.columns),
         activation=epilogue.activation.kind,
         residual=epilogue.residual is not None,
         pointwise=product.pointwise,

@@ -16,7 +16,7 @@ from netc.ops.update_rules import UpdateRule
 
 _UNIT_ELEMENTS = 1 << 14  # elements, about
 _ONE = np.ones(1, np.float32)
-_MOST_HISTORIES = 3
+_MAX_HISTORIES = 3
 
 
 def update_steps(
@@ -65,14 +65,7 @@ def update_steps(
         rms_decay=float(rule.rms_decay),
         delta=float(rule.delta),
     )
-    kernel = jit.spec(
-        "update",
-        "update",
-        rule=_kernel_of(rule),
-        histories=rule.histories,
-        decay=_decay_of(params),
-        reached=gradient is not None,
-    )
+    kernel = _kernel(params, gradient is not None)
     units = math.ceil(count / _UNIT_ELEMENTS)
     if not local:
         return [Step(name, kernel, args, units)]
@@ -82,7 +75,7 @@ def update_steps(
 
 def _padded(places: Sequence[Place]) -> tuple[Argument, ...]:
     """A parameter and its histories, 0 for those that its rule does not keep."""
-    return (*places, *(0,) * (1 + _MOST_HISTORIES - len(places)))
+    return (*places, *(0,) * (1 + _MAX_HISTORIES - len(places)))
 
 
 def has_local_rate(params: UpdateParams) -> bool:
@@ -90,16 +83,24 @@ def has_local_rate(params: UpdateParams) -> bool:
     return params.rule.local is not None and params.lr_mult != 0
 
 
-def _kernel_of(rule: UpdateRule) -> str:
-    """The step of netc.backends.cpu.kernels.update that a rule is."""
+def _kernel(params: UpdateParams, reached: bool) -> jit.KernelSpec:
+    """The kernel of a rule; ``reached``: by a gradient."""
+    rule, decay = params.rule, params.regularization if params.decay else "none"
+    return jit.spec(
+        "update",
+        "update",
+        rule=_formula(rule),
+        histories=rule.histories,
+        decay=f"decoupled {decay}" if rule.decoupled else decay,
+        reached=reached,
+    )
+
+
+def _formula(rule: UpdateRule) -> str:
+    """The formula of netc.backends.cpu.kernels.update that a rule is."""
     if rule.name == "Adam" and rule.amsgrad:
         return "Adam with the largest followed"
     return {"AdamW": "Adam", "LARS": "SGD"}.get(rule.name, rule.name)
-
-
-def _decay_of(params: UpdateParams) -> str:
-    kind = params.regularization if params.decay else "none"
-    return f"decoupled {kind}" if params.rule.decoupled else kind
 
 
 def _clip(params: UpdateParams, scalars: Sequence[Place]) -> Argument:

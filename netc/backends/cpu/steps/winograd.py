@@ -81,8 +81,7 @@ def winograd_steps(
     products = jit.spec(
         "winograd",
         "split" if cut.split else "fused",
-        rows=cut.rows,
-        columns=cut.columns,
+        tile=(cut.rows, cut.columns),
         activation=epilogue.activation.kind,
         residual=epilogue.residual is not None,
         **options,

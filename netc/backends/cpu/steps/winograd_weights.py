@@ -9,22 +9,21 @@ from typing import NamedTuple
 import numpy as np
 
 from netc.backends.cpu import jit
-from netc.backends.cpu.kernel_args import OuterArgs
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.product_args import WinogradArgs
 from netc.backends.cpu.program import Step
-from netc.backends.cpu.steps.outer import OuterTarget, max_sums, tiles_of
+from netc.backends.cpu.steps.outer import OuterProduct, OuterTarget, Side, max_sums, tiles_of
 from netc.backends.cpu.steps.tiling import Tiling, can_winograd, tiling
 from netc.backends.cpu.steps.winograd import tile_arguments
 from netc.backends.shared.geometry import Geometry
-from netc.backends.shared.views import View, Workspace, moved
+from netc.backends.shared.views import View, Workspace
 
 _SIZE = 4  # outputs of a tile in each direction
 _KERNELS = frozenset({(3, 3), (5, 5)})
 _WORTH = 1 << 23  # multiply-adds from which on it is tried
 _GAIN = 0.85  # it must take at most this share of the time, for it is less accurate
 _ROOM = 1 << 26  # bytes that both sides' planes may take
-_MOST_NUMBERS = 12
+_MAX_NUMBERS = 12  # of a tile
 _FEW_CHANNELS = 8
 #: Cycles for a vector of a tile of x and of dy, and for a vector of a channel's taps at the end.
 _CYCLES = {3: (125.0, 110.0, 220.0), 5: (260.0, 200.0, 520.0)}
@@ -49,12 +48,10 @@ def pays(x: View, y: View, geometry: Geometry, machine: Machine) -> bool:
 
 
 class _Planes(NamedTuple):
-    """One side's planes in the workspace; ``bytes_each`` from one to the next."""
+    """One side's planes in the workspace: a plane's tiles as a row, and bytes between planes."""
 
-    place: Workspace
-    bytes_each: int
-    tile_bytes: int
-    channels: int
+    side: Side
+    plane_bytes: int
 
 
 def winograd_weight_steps(
@@ -91,7 +88,8 @@ def winograd_weight_steps(
 
 def _side(args: WinogradArgs) -> _Planes:
     assert isinstance(args.planes, Workspace)
-    return _Planes(args.planes, args.plane_bytes, args.tile_bytes, args.channels)
+    # A plane is a grid of one row, whose columns are the tiles.
+    return _Planes(Side(args.planes, args.channels, 0, 0, args.tile_bytes // 4), args.plane_bytes)
 
 
 def _sums(
@@ -103,58 +101,37 @@ def _sums(
     workspace: int,
 ) -> list[Step]:
     """Outer products of one side's vectors (lanes) with the other side's numbers."""
-    x, y = sides
-    swapped = _cost(y, x, machine) < _cost(x, y, machine)
-    lanes, numbers = (y, x) if swapped else (x, y)
-    to_number, to_lane = (target.x, target.y) if swapped else (target.y, target.x)
-    vectors = _vectors(lanes, machine)
-    most = min(_MOST_NUMBERS, max_sums(machine) // vectors)
-    table = [
-        [plane * lanes.bytes_each, plane * numbers.bytes_each, 0, 1, 0, tiles.tiles]
-        for plane in range(tiles.planes)
-    ]
-    of_all = OuterArgs(
-        lanes=lanes.place,
-        lanes_image=0,
-        lanes_row=0,
-        lanes_step=lanes.tile_bytes,
-        numbers=numbers.place,
-        numbers_image=0,
-        numbers_row=0,
-        numbers_step=numbers.tile_bytes,
-        numbers_gap=4,
-        count=lanes.channels,
-        images=1,
-        rows=1,
-        block=1,
-        taps=tiles.planes,
-        table=np.array(table, np.int64),
-        output=target.place,
-        output_number=4 * to_number,
-        output_tap=4 * target.tap,
-        output_lane=4 * to_lane,
-    )
-    form: dict[str, jit.Option] = {
-        "outputs": tiles.filtering.outputs,
-        "taps": tiles.filtering.taps,
-        "vectors": vectors,
-    }
+    lanes, numbers = sides
+    if _cost(numbers.side, lanes.side, machine) < _cost(lanes.side, numbers.side, machine):
+        lanes, numbers, target = numbers, lanes, target.swapped()
+    # A row of the table for each plane: where it begins on either side, and all of its tiles.
+    table = np.zeros((tiles.planes, 6), np.int64)
+    table[:, 0] = np.arange(tiles.planes) * lanes.plane_bytes
+    table[:, 1] = np.arange(tiles.planes) * numbers.plane_bytes
+    table[:, 3], table[:, 5] = 1, tiles.tiles
+    product = OuterProduct(lanes.side, numbers.side, (1, 1), table, target)
+    vectors, filtering = _vectors(lanes.side, machine), tiles.filtering
     steps = []
-    for first, count, tile in tiles_of(numbers.channels, most):
-        args = of_all._replace(
-            numbers=moved(numbers.place, first), output=moved(target.place, first * to_number)
+    per_tile = min(_MAX_NUMBERS, max_sums(machine) // vectors)
+    for first, count, tile in tiles_of(numbers.side.channels, per_tile):
+        kernel = jit.spec(
+            "winograd_weights",
+            "outer",
+            outputs=filtering.outputs,
+            taps=filtering.taps,
+            tile=tile,
+            vectors=vectors,
         )
-        kernel = jit.spec("winograd_weights", "outer", tile=tile, **form)
-        rows = math.prod(tiles.filtering.taps) + tiles.planes * tile * vectors
-        scratch = 4 * machine.width * rows
+        rows = math.prod(filtering.taps) + tiles.planes * tile * vectors
+        scratch, args = 4 * machine.width * rows, product.arguments(first)
         steps.append(Step(name, kernel, args, count, scratch, workspace=workspace))
     return steps
 
 
-def _vectors(lanes: _Planes, machine: Machine) -> int:
+def _vectors(lanes: Side, machine: Machine) -> int:
     return 2 if lanes.channels > machine.width else 1
 
 
-def _cost(lanes: _Planes, numbers: _Planes, machine: Machine) -> int:
+def _cost(lanes: Side, numbers: Side, machine: Machine) -> int:
     """Products of whole vectors."""
     return math.ceil(lanes.channels / (_vectors(lanes, machine) * machine.width)) * numbers.channels

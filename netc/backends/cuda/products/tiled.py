@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from netc.backends.cuda.emission import CudaEmitContext, EpilogueCode
 from netc.backends.cuda.products.product import Product, padded, tap_table, vector
-from netc.backends.cuda.products.tiles import ProductConfig, block_count, n_tiles
-from netc.backends.cuda.program import Launch, SplitKCounters
+from netc.backends.cuda.products.tiles import BlockTile, ProductConfig, block_count, n_tiles
+from netc.backends.cuda.program import Argument, Launch, SplitKCounters
+from netc.backends.cuda.source import Kernel
 from netc.backends.shared.derived import Weights
 from netc.backends.shared.views import Workspace, dense
 
@@ -30,9 +31,32 @@ def tiled_launch(
     """A product as an implicit matrix product in tiles; ``taken`` elements of workspace are not
     its own.
     """
-    item = emission.precision.item
-    tile, size, x, y = config.tile, product.size(item), product.x, product.out
-    phases, side = product.phases, vector(product, item)
+    item, tile = emission.precision.item, config.tile
+    size = product.size(item)
+    counters = block_count(size, tile) if config.splits > 1 else 0
+    # The grid: tiles of pixels x channels; groups or phases; splits of K.
+    grid = (math.ceil(size.pixels / tile.m) * n_tiles(size, tile), size.parts, config.splits)
+    # Workspace of split-K, in elements: float32 sums of each split for each tile.
+    parts = 4 * counters * config.splits * tile.m * tile.n // item
+    own = (dense(Workspace(taken), 1, 1, 1, parts),) if parts else ()
+    return Launch(
+        product.name,
+        _kernel(emission, product, epilogue, config),
+        grid,
+        tile.threads,
+        _arguments(emission, product, epilogue, tile, taken),
+        (product.x, *epilogue.reads),
+        (*epilogue.writes, *own),
+        item * (taken + parts),
+        counters,
+    )
+
+
+def _kernel(
+    emission: CudaEmitContext, product: Product, epilogue: EpilogueCode, config: ProductConfig
+) -> Kernel:
+    """The kernel with its constants: tiles of blocks (B) and warps (W), in elements."""
+    item, tile, phases = emission.precision.item, config.tile, product.phases
     plain = emission.kernel(
         "conv",
         {
@@ -42,7 +66,7 @@ def tiled_launch(
             "WM": tile.wm,
             "WN": tile.wn,
             "STAGES": tile.stages,
-            "VEC": side,
+            "VEC": vector(product, item),
             "EVEN": _even(product),
             "MMA": emission.precision.matrix,
             "POINTWISE": product.pointwise,
@@ -52,32 +76,22 @@ def tiled_launch(
         },
         epilogue.code,
     )
-    kernel = replace(plain, shared=tile.asked)
+    return replace(plain, shared=tile.asked)
+
+
+def _arguments(
+    emission: CudaEmitContext, product: Product, epilogue: EpilogueCode, tile: BlockTile, taken: int
+) -> tuple[Argument, ...]:
+    """The arguments of ``conv`` in the order of its parameters (kernels/conv.cuh)."""
+    item, x, y, phases = emission.precision.item, product.x, product.out, product.phases
     stored = weights_as_read(emission, product)
-    counters = block_count(size, tile) if config.splits > 1 else 0
-    arguments = (
-        *(x.place, stored, tap_table(product, by_element=side == 1)),
+    return (
+        *(x.place, stored, tap_table(product, by_element=vector(product, item) == 1)),
         *(phases.table.reshape(-1) if phases else Workspace(), Workspace(taken), SplitKCounters()),
         *(x.h, x.w, x.ld, product.channels, *divmod(tile.k // item, max(1, product.channels))),
         *(len(product.taps), stored.shape[-1]),
         *(*product.stride, y.h, y.w, y.pixels, y.c // product.groups),
         *epilogue.arguments,
-    )
-    # The grid: tiles of pixels x channels; groups or phases; splits of K.
-    grid = (math.ceil(size.pixels / tile.m) * n_tiles(size, tile), size.parts, config.splits)
-    # Workspace of split-K, in elements: float32 sums of each split for each tile.
-    parts = 4 * counters * config.splits * tile.m * tile.n // item
-    own = (dense(Workspace(taken), 1, 1, 1, parts),) if parts else ()
-    return Launch(
-        product.name,
-        kernel,
-        grid,
-        tile.threads,
-        arguments,
-        (x, *epilogue.reads),
-        (*epilogue.writes, *own),
-        item * (taken + parts),
-        counters,
     )
 
 
