@@ -243,6 +243,7 @@ OTHER_NAMES = {
     "DepthwiseConvolution": CONVOLUTION,
     "ConvolutionDepthwise": replace(CONVOLUTION, params=parse_depthwise_convolution),
     "Convolution3D": replace(CONVOLUTION, params=parse_volume_convolution),
+    "CuDNNDeconvolution": DECONVOLUTION,
     "Deconvolution3D": replace(DECONVOLUTION, params=parse_volume_convolution),
     "NdConvolution": replace(CONVOLUTION, params=parse_nd_convolution),
 }

@@ -36,6 +36,8 @@ _TOPS: Mapping[str, tuple[tuple[FollowedSize, ...] | None, ...]] = {
     "DocData": (None,),
     "EvalData": (None,),
     "FloatData": (),
+    "FrcnnRoiData": (None,),
+    "FrcnnVidData": (None,),
     "ImageGtData": (None,),
     "ImageLabelmapData": (_MAP,),
     "ImageSegData": (_MAP, _DIMENSIONS),
@@ -53,6 +55,8 @@ _TOPS: Mapping[str, tuple[tuple[FollowedSize, ...] | None, ...]] = {
 def _parse(layer: Message, context: LayerContext) -> SourceParams:
     """The data's shape as far as common fields tell it, and the other tops' by theirs."""
     kind = layer.get("type")
+    if kind in _REGIONS:
+        return SourceParams(_regions_shapes(context.tops))
     tops = _TOPS.get(kind, (None,))
     follow = [tops[min(i, len(tops) - 1)] if tops else None for i in range(context.tops - 1)]
     if layer.has("dense_image_data_param"):
@@ -89,6 +93,9 @@ def _darknet_follow(param: Message, tops: int) -> list[tuple[FollowedSize, ...] 
     objects = ("N", 1 if param.get("single_class") else None, *sizes)
     found: list[tuple[FollowedSize, ...] | None] = [rows, objects]
     return found[:tops]
+
+
+_REGIONS = ("FrcnnRoiData", "FrcnnVidData")  # makefile/frcnn's RoIDataLayer
 
 
 # Data layers of Cascade R-CNN and MS-CNN: a map of true boxes for each of a list of steps, then the

@@ -13,7 +13,8 @@ OPS: Mapping[str, str] = {
     "inputs": "Input DummyData Data ImageData WindowData MemoryData HDF5Data Parameter HDF5Output",
     "fork_inputs": (
         "RandVec AnnotatedData BinaryData BoxData CPMData CompactData DataVariableSize "
-        "DenseImageData DetectionData DocData EvalData FloatData ImageGtData "
+        "DenseImageData DetectionData DocData EvalData FloatData FrcnnRoiData FrcnnVidData "
+        "ImageGtData "
         "ImageLabelmapData ImageSegData MatRead MultiLabelImageData OPData SelectSegBinary "
         "SparseData VideoData WindowClsData WindowSegData MatWrite FLOWriter ImgWriter"
     ),
@@ -72,7 +73,7 @@ OPS: Mapping[str, str] = {
     "priors": "PriorBox PriorBoxClustered",
     "detection": "DetectionOutput",
     "detection_extended": "DetectionOutputExtended",
-    "multibox": "MultiBoxLoss",
+    "multibox": "MultiBoxLoss MultiBoxFocalLoss",
     "evaluation": "DetectionEvaluate",
     "regions": "ROIPooling PSROIPooling",
     "roi_align": "ROIAlign",
@@ -105,11 +106,16 @@ OPS: Mapping[str, str] = {
     "transformer_parts": "STLoss LocLoss PowerFile",
     "soft_targets": "SoftmaxWithCrossEntropyLoss",
     "predict_box": "PredictBox",
+    "focal_loss": "FocalLoss",
+    "part_regions": "PSROIAlign DeformablePSROIPooling",
+    "warp_ctc": "WarpCTCLoss",
+    "frcnn": "FrcnnProposal FrcnnAnchorTarget FrcnnProposalTarget",
 }
 
 # No text can name these.
 READINGS: Mapping[str, str] = {
     "rectifiers": "ReLUMask BoundedReLU",
+    "ctc_decoding": "CTCGreedyAccuracy",
     "bottom_products": "InnerProductOfBottoms InnerDistanceOfBottoms",
     "cross_entropy": "SoftmaxWithLossEach",
     "metric_losses": "SigmoidCrossEntropyLossWeighted",
@@ -122,7 +128,8 @@ READINGS: Mapping[str, str] = {
 
 OTHER_NAMES: Mapping[str, str] = {
     "convolution": (
-        "DepthwiseConvolution ConvolutionDepthwise Convolution3D Deconvolution3D NdConvolution"
+        "DepthwiseConvolution ConvolutionDepthwise Convolution3D CuDNNDeconvolution "
+        "Deconvolution3D NdConvolution"
     ),
     "cropping": "AutoCrop",
     "pooling3d": "NdPooling PoolingND",

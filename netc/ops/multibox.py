@@ -7,6 +7,7 @@ classes of the matched ones and of the hardest negatives of each image.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError
@@ -20,7 +21,7 @@ from netc.ops.define import FLOAT, Arity, OpDef, ShapeError, copies, full_extent
 from netc.ops.detection import decoded_boxes
 from netc.ops.labels import divisor
 from netc.ops.matching import NO_MATCH, encoded, matches
-from netc.ops.multibox_params import MultiBoxParams, parse_multibox
+from netc.ops.multibox_params import MultiBoxParams, parse_focal_multibox, parse_multibox
 from netc.ops.smooth_l1 import smooth_l1
 
 _FLT_MIN = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
@@ -202,13 +203,27 @@ def _prior_losses(params: MultiBoxParams, image: Image, match: AnyArray) -> AnyA
 
 
 def _conf_losses(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> AnyArray:
-    """Each row's loss for a class."""
+    """Each row's loss for a class, by which priors are mined."""
     if params.conf_loss == "SOFTMAX":
-        shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-        chosen = np.take_along_axis(shifted, targets[:, None], axis=1)[:, 0] / shifted.sum(axis=1)
-        return -np.log(np.maximum(chosen, _FLT_MIN))
+        return -np.log(np.maximum(target_probabilities(scores, targets), _FLT_MIN))
     wanted = np.arange(scores.shape[1]) == targets[:, None]
     return _logistic(scores, wanted).sum(axis=1)
+
+
+def target_probabilities(scores: AnyArray, targets: AnyArray) -> AnyArray:
+    """The softmax of each row's scores at its target, (rows,)."""
+    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
+    chosen = np.take_along_axis(shifted, targets[:, None], axis=1)[:, 0]
+    return chosen / shifted.sum(axis=1)
+
+
+def _softmax_loss(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> float:
+    """The classes' loss of some rows, focused where the layer is."""
+    if params.focus is None:
+        losses = _conf_losses(params, scores, targets)
+    else:
+        losses = params.focus.loss(target_probabilities(scores, targets))
+    return float(losses.sum(dtype=np.float64))
 
 
 def _logistic(scores: AnyArray, wanted: AnyArray) -> AnyArray:
@@ -282,7 +297,7 @@ def _rows_loss(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> f
     if not len(scores):
         return 0.0
     if params.conf_loss == "SOFTMAX":
-        return float(_conf_losses(params, scores, targets).sum(dtype=np.float64))
+        return _softmax_loss(params, scores, targets)
     wanted = wanted_scores(params, scores, targets)
     return float(_logistic(scores, wanted).sum(dtype=np.float64))
 
@@ -304,7 +319,7 @@ def _all_classes_loss(
     scores = np.concatenate([image.scores for image in images])
     targets = all_targets(params, images, found)
     if params.conf_loss == "SOFTMAX":
-        return float(_conf_losses(params, scores, targets).sum(dtype=np.float64))
+        return _softmax_loss(params, scores, targets)
     return float(_logistic(scores, targets.reshape(scores.shape)).sum(dtype=np.float64))
 
 
@@ -358,4 +373,7 @@ MULTIBOX_LOSS = OpDef(
     host=True,
 )
 
-OPS = (MULTIBOX_LOSS,)
+MULTIBOX_FOCAL_LOSS = replace(MULTIBOX_LOSS, name="MultiBoxFocalLoss", params=parse_focal_multibox)
+"""Of chuanqi305/FocalLoss (multibox_focal_loss_layer.cpp): priors are mined by the plain loss."""
+
+OPS = (MULTIBOX_LOSS, MULTIBOX_FOCAL_LOSS)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netc.ops.define import LayerContext
 from netc.ops.detection import CODES
 from netc.ops.fields import reject_unknown_fields
+from netc.ops.focal_loss import Focus, parse_focus
 from netc.ops.labels import parse_normalization
 from netc.ops.numbers import conflict, one_of, required_number
 from netc.schema.message import Message
@@ -41,6 +42,7 @@ class MultiBoxParams:
         nms_priors: by the priors' boxes, else by the predicted ones.
         normalization: FULL, VALID, BATCH_SIZE or NONE.
         parts: whether the boxes' and the classes' loss count (``propagate_down``).
+        focus: of MultiBoxFocalLoss, what the classes' softmax loss is focused by; else None.
     """
 
     classes: int
@@ -66,6 +68,7 @@ class MultiBoxParams:
     nms_priors: bool
     normalization: str
     parts: tuple[bool, bool]
+    focus: Focus | None = None
 
 
 _FIELDS = (
@@ -122,6 +125,13 @@ def parse_multibox(layer: Message, context: LayerContext) -> MultiBoxParams:
         parse_normalization(loss),
         (down[0], down[1]),
     )
+
+
+def parse_focal_multibox(layer: Message, context: LayerContext) -> MultiBoxParams:
+    """The parameters of a MultiBoxFocalLoss layer; its logistic loss is MultiBoxLoss's."""
+    params = parse_multibox(layer, context)
+    focus = parse_focus(layer) if params.conf_loss == "SOFTMAX" else None
+    return replace(params, focus=focus)
 
 
 def _check(param: Message, mining: str) -> None:

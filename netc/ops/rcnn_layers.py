@@ -9,6 +9,7 @@ TimoSaemann/ENet's. Boxes are in pixels, their maxima belong to them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from netc.ir.types import Shape, show
 from netc.numeric import np
@@ -95,6 +96,20 @@ def _anchor_shape(
 @quietly
 def _anchor_targets(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
     params, border = _anchor_params(param_str)
+    return anchor_targets(params, border, inputs, context)
+
+
+def anchor_targets(
+    params: ProposalParams, border: int, inputs: Arrays, context: PythonContext
+) -> tuple[AnyArray, ...]:
+    """What anchors are to learn: labels, box changes and the weights before and behind their loss.
+
+    Args:
+        params: the anchors.
+        border: how many pixels an anchor may lie outside of the image.
+        inputs: scores, true boxes and the image's size.
+        context: where random numbers come from.
+    """
     cells = inputs[0].shape[2:]
     truth, (height, width) = np.asarray(inputs[1]).reshape(-1, 5), inputs[2].reshape(-1)[:2]
     anchors = placed_anchors(params, cells)
@@ -158,26 +173,62 @@ def _target_shape(
     return ((_BATCH, 5, 1, 1), (_BATCH, 1, 1, 1), *((_BATCH, 4 * classes, 1, 1),) * 3)
 
 
-# R-FCN's layer gives four axes, Faster R-CNN's fewer; losses and ROIPooling take either.
+class Sampling(NamedTuple):
+    """How regions are chosen to train on.
+
+    Args:
+        classes: how many there are, the background counted.
+        near: a region that overlaps a true box by this much or more is a positive one.
+        most: regions that overlap one by this much or more are left out before; None for none.
+        filled: negatives come again where there are too few, and of true boxes that a region
+            overlaps by as much the last one counts; as makefile/frcnn has it.
+    """
+
+    classes: int
+    near: float = _NEAR
+    most: float | None = None
+    filled: bool = False
+
+
 @quietly
 def _targets(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
-    classes = _classes(param_str)
+    return sampled_targets(Sampling(_classes(param_str)), inputs, context)
+
+
+# R-FCN's layer gives four axes, Faster R-CNN's fewer; losses and ROIPooling take either.
+def sampled_targets(
+    rules: Sampling, inputs: Arrays, context: PythonContext
+) -> tuple[AnyArray, ...]:
+    """Regions to train on, their labels, box changes and the weights of those."""
     truth = np.asarray(inputs[1]).reshape(-1, 5)
+    rows = np.asarray(inputs[0]).reshape(-1, 5)
+    if rules.most is not None:
+        rows = rows[_matched(rules, rows, truth)[1] < np.float32(rules.most)]
     own = np.concatenate([np.zeros((len(truth), 1)), truth[:, :4]], axis=1)
-    rows = np.concatenate([np.asarray(inputs[0]).reshape(-1, 5), own]).astype(np.float32)
-    best, most = np.zeros(len(rows), np.int64), np.zeros(len(rows))
-    if len(truth):
-        table = box_overlaps(rows[:, 1:], truth[:, :4])
-        best, most = table.argmax(axis=1), table.max(axis=1)
-    near = most >= np.float32(_NEAR)
+    rows = np.concatenate([rows, own]).astype(np.float32)
+    best, most = _matched(rules, rows, truth)
+    near = most >= np.float32(rules.near)
     positive = _drawn(np.flatnonzero(near), _POSITIVES, rows, context, 0)
     negative = _drawn(np.flatnonzero(~near), _BATCH - len(positive), rows, context, 1)
+    if rules.filled and len(negative):
+        negative = np.resize(negative, _BATCH - len(positive))
     kept = np.concatenate([positive, negative])
     labels = np.zeros(len(kept), np.float32)
     labels[: len(positive)] = truth[best[positive], 4]
-    targets, inside = _by_class(labels, classes, rows[positive, 1:], truth[best[positive], :4])
+    targets, inside = _by_class(
+        labels, rules.classes, rows[positive, 1:], truth[best[positive], :4]
+    )
     made = (rows[kept], labels[:, None], targets, inside, (inside > 0).astype(np.float32))
     return tuple(array.reshape(*array.shape, 1, 1) for array in made)
+
+
+def _matched(rules: Sampling, rows: AnyArray, truth: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """The true box that each region overlaps most, and by how much."""
+    if not len(truth):
+        return np.zeros(len(rows), np.int64), np.zeros(len(rows))
+    table = box_overlaps(rows[:, 1:], truth[:, :4])
+    last = len(truth) - 1 - table[:, ::-1].argmax(axis=1)
+    return last if rules.filled else table.argmax(axis=1), table.max(axis=1)
 
 
 def _by_class(

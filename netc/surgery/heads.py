@@ -91,6 +91,8 @@ def prediction(loss: Message) -> Prediction | None:
         return Prediction("Softmax", "softmax_param")
     if kind.startswith(("SigmoidCrossEntropy", "WeightedSigmoidCrossEntropy")):
         return Prediction("Sigmoid")
-    if kind == "MultiBoxLoss":
+    if kind == "FocalLoss":
+        return Prediction("Softmax", "softmax_param")
+    if kind in ("MultiBoxLoss", "MultiBoxFocalLoss"):
         return Prediction("DetectionOutput", detects=True)
     return None

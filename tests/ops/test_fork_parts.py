@@ -282,11 +282,44 @@ def test_ctc_greedy_decoder() -> None:
     tops = run("CTCGreedyDecoder", "", scores, markers, tops=2)
     close(tops[0].reshape(2, 5), [[1, 1, -1, -1, -1], [0, 2, -1, -1, -1]])
     close(tops[1].reshape(2), [-4, -5])
-    alone = run("CTCGreedyDecoder", "", scores).reshape(2, 5)
+    blank = "ctc_decoder_param { blank_index: 3 }"
+    alone = run("CTCGreedyDecoder", blank, scores).reshape(2, 5)
     close(alone, [[1, 1, 2, -1, -1], [0, 2, -1, -1, -1]])
     truth = np.array([[1, 0], [1, 2], [-1, 2], [-1, -1], [-1, -1]])
     _, share = run("CTCGreedyDecoder", "", scores, markers, truth, tops=2)
     close(share.reshape(()), 0.5)
+
+
+def test_ctc_greedy_decoder_of_caffe_ocr() -> None:
+    path = np.array([[1, 0], [1, 3], [0, 2], [1, 2], [2, 2]])  # steps x items, 0 the blank
+    scores = np.eye(4)[path]
+    close(run("CTCGreedyDecoder", "", scores).reshape(2, 5), [[1, 1, 2, -1, -1],
+                                                              [3, 2, -1, -1, -1]])  # fmt: skip
+    truth = np.array([[1, 0, 1, 2], [3, 0, 1, 1]])  # blanks are left out: 1 1 2 and 3 1 1
+    rates = run("CTCGreedyDecoder", "", scores, truth)
+    assert rates.shape == (1, 2, 1, 1)
+    close(rates.reshape(2), [1 - (0 + 2 / 3) / 2, 0.5])
+    with pytest.raises(NetcError) as caught:  # 2 steps of 2 items, or 2 items of 2 symbols
+        run("CTCGreedyDecoder", "", scores[:2], truth[:, :2])
+    assert [d.code for d in caught.value.diagnostics] == ["ambiguous-layer"]
+
+
+def test_warp_ctc_loss_is_the_sum_over_paths() -> None:
+    scores = rng().normal(size=(3, 3, 3))
+    p = np.exp(scores) / np.exp(scores).sum(axis=2, keepdims=True)
+    labels = np.array([[0, 1, 2], [2, 2, 0], [1, 1, 1]])  # 0 is the blank; the last needs 5 steps
+    costs = [0.0] * 3
+    for item, label in enumerate(([1, 2], [2, 2])):
+        chance = 0.0
+        for path in np.ndindex(3, 3, 3):
+            said = [s for i, s in enumerate(path) if s and (i == 0 or path[i - 1] != s)]
+            if said == label:
+                chance += np.prod([p[t, item, s] for t, s in enumerate(path)])
+        costs[item] = -math.log(chance)
+    close(run("WarpCTCLoss", "", scores, labels), sum(costs) / 3)
+    swapped = scores[:, :, [2, 1, 0]]
+    blank = "ctc_loss_param { blank_index: 2 }"
+    close(run("WarpCTCLoss", blank, swapped, 2 - labels), sum(costs) / 3)
 
 
 def test_ctc_loss_of_sequences_is_the_sum_over_paths() -> None:

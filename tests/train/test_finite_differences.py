@@ -138,6 +138,16 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
                      "correlation_type: SUBTRACT }", {"x0": (1, 2, 5, 6), "x1": (1, 2, 5, 6)})],
     "PSROIPooling": [("psroi_pooling_param { output_dim: 2 group_size: 2 spatial_scale: 0.5 }",
                       {"x0": (2, 8, 8, 9), "x1": (4, 5)})],
+    "WarpCTCLoss": [("", {"x0": (6, 1, 4), "x1": (1, 3)})],
+    "FocalLoss": [("", {"x0": (3, 4, 2), "x1": (3, 2)}),
+                  ("focal_loss_param { type: ONEADDP alpha: 1.5 gamma: 1.5 }",
+                   {"x0": (5, 4), "x1": (5,)})],
+    "PSROIAlign": [("psroi_align_param { output_dim: 2 group_size: 2 spatial_scale: 0.5 }",
+                    {"x0": (2, 8, 8, 9), "x1": (4, 5)})],
+    "DeformablePSROIPooling": [
+        ("deformable_psroi_pooling_param { output_dim: 4 group_size: 2 part_size: 2 "
+         "sample_per_part: 2 trans_std: 0.1 spatial_scale: 0.5 }",
+         {"x0": (2, 16, 8, 9), "x1": (4, 5), "x2": (4, 4, 2, 2)})],
     "HardSwish": [("", {})],
     "ChannelNorm": [("", {})],
     "SpatialProduct": [("", {"x1": (2, 1, 5, 4)})],
@@ -260,6 +270,7 @@ GIVEN = {
         {"loc", "conf"},
         ("default", "mining_none", "logistic", "own_location", "corner"),
     ),
+    "MultiBoxFocalLoss": (set(), ()),  # tests/ops/test_focal_loss.py gives it boxes
     "FlowWarp": ({"im", "flow"}, ()),
     "Unpooling": ({"x"}, ()),
     "CenterLoss": (set(), ()),

@@ -19,6 +19,7 @@ from netc.ops.gradients import (
     dropout,
     elementwise,
     face_parts,
+    focal_loss,
     fork_activation,
     fork_losses,
     fork_maps,
@@ -35,6 +36,7 @@ from netc.ops.gradients import (
     metric_losses,
     moving,
     normalization,
+    part_regions,
     pooling,
     python,
     recurrent,
@@ -86,6 +88,8 @@ _FAMILIES: tuple[Mapping[str, ErasedGradient], ...] = (
     ctc_sequences.GRADIENTS,
     soft_targets.GRADIENTS,
     warp.GRADIENTS,
+    focal_loss.GRADIENTS,
+    part_regions.GRADIENTS,
 )
 
 _RULES: dict[str, ErasedGradient] = {

@@ -20,6 +20,7 @@ from netc.ops.hard_examples import SOFTMAX_OHEM, SoftmaxOHEMParams
 from netc.ops.labels import divisor
 from netc.ops.matching import NO_MATCH
 from netc.ops.multibox import (
+    MULTIBOX_FOCAL_LOSS,
     MULTIBOX_LOSS,
     Image,
     MatchedPriors,
@@ -29,6 +30,7 @@ from netc.ops.multibox import (
     loss_divisor,
     matched_number,
     place_differences,
+    target_probabilities,
     targets_of,
     wanted_scores,
 )
@@ -172,10 +174,14 @@ def _row_slopes(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> 
     if params.conf_loss != "SOFTMAX":
         return sigmoid(scores) - wanted_scores(params, scores, targets)
     hot = np.arange(params.classes) == targets[:, None]
-    return softmax(scores, 1) - hot
+    slopes: AnyArray = softmax(scores, 1) - hot
+    if params.focus is not None:
+        slopes *= params.focus.pull(target_probabilities(scores, targets))[:, None]
+    return slopes
 
 
 _SMOOTH_L1_OHEM = Gradient(_smooth_l1_ohem, _reads_all, ignored=_weights, tops=(0,))
+_MULTIBOX = Gradient(_multibox, _reads_all, stops=(2, 3), inexact=_multibox_inexact, host=True)
 
 GRADIENTS = gradients(
     of(
@@ -188,8 +194,6 @@ GRADIENTS = gradients(
         SOFTMAX_OHEM,
         Gradient(_softmax_ohem, _reads_all, stops=(1,), tops=(0,), inexact=_softmax_ohem_inexact),
     ),
-    of(
-        MULTIBOX_LOSS,
-        Gradient(_multibox, _reads_all, stops=(2, 3), inexact=_multibox_inexact, host=True),
-    ),
+    of(MULTIBOX_LOSS, _MULTIBOX),
+    of(MULTIBOX_FOCAL_LOSS, _MULTIBOX),
 )
