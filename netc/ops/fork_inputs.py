@@ -56,7 +56,7 @@ def _parse(layer: Message, context: LayerContext) -> SourceParams:
     """The data's shape as far as common fields tell it, and the other tops' by theirs."""
     kind = layer.get("type")
     if kind in _REGIONS:
-        return SourceParams(_regions_shapes(context.tops))
+        return SourceParams(_regions_shapes(layer.get("top")))
     tops = _TOPS.get(kind, (None,))
     follow = [tops[min(i, len(tops) - 1)] if tops else None for i in range(context.tops - 1)]
     if layer.has("dense_image_data_param"):
