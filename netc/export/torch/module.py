@@ -5,26 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from netc.diagnostics import Collector, Diagnostic, NetcError
+from netc.export.torch.helpers import HELPERS
 from netc.export.torch.rules import RULES, affine
 from netc.export.torch.writer import TorchLayer, TorchWriter
 from netc.ir.graph import Array, Graph
 from netc.ir.types import show
 from netc.version import __version__
-
-_FACTOR = '''class Factor(nn.Module):
-    """Caffe's Scale and Bias: a factor and a summand of some axes."""
-
-    def __init__(self, shape, weight=True, bias=True):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(shape)) if weight else None
-        self.bias = nn.Parameter(torch.zeros(shape)) if bias else None
-
-    def forward(self, x):
-        x = x if self.weight is None else x * self.weight
-        return x if self.bias is None else x + self.bias
-
-
-'''
 
 _LOAD = '''
 
@@ -93,7 +79,7 @@ def _text(writer: TorchWriter, inputs: tuple[str, ...]) -> str:
         "",
     ]
     head = "\n".join(lines) + "\n"
-    body = [_FACTOR] if writer.helpers else []
+    body = [f"{text}\n\n" for name, text in HELPERS.items() if name in writer.helpers]
     body += ["class Net(nn.Module):\n", f'    """{doc}\n\n']
     body += [f"    {line}\n" for line in shapes] + ['    """\n\n']
     body += ["    def __init__(self):\n        super().__init__()\n"]

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
+from netc.export.torch.expressions import Rule, function, number
+from netc.export.torch.more_rules import MORE_RULES
 from netc.export.torch.writer import TorchLayer
 from netc.ir.types import Shape, count
 from netc.ops.catalog import CATALOG
-
-Rule = Callable[[TorchLayer], None]
-
-
-def _function(text: str) -> Rule:
-    """A function of one input; ``{}`` stands for it."""
-
-    def rule(layer: TorchLayer) -> None:
-        layer.give(text.format(layer.inputs[0]))
-
-    return rule
-
-
-def _number(value: float) -> str:
-    """The shortest text of a float32."""
-    if not math.isfinite(value):
-        return f'float("{value}")'
-    return repr(float(np.format_float_positional(np.float32(value), unique=True, trim="0")))
 
 
 def _sizes(values: tuple[int, ...]) -> str:
@@ -117,14 +101,14 @@ def _pooled(size: int, kernel: int, stride: int, pad: int, ceil: bool) -> int:
 def _relu(layer: TorchLayer) -> None:
     slope = layer.node.params.negative_slope
     x = layer.inputs[0]
-    layer.give(f"F.leaky_relu({x}, {_number(slope)})" if slope else f"F.relu({x})")
+    layer.give(f"F.leaky_relu({x}, {number(slope)})" if slope else f"F.relu({x})")
 
 
 def _relu6(layer: TorchLayer) -> None:
     params = layer.node.params
     if params.negative_slope:
         raise layer.refused("it has a slope below 0")
-    layer.give(f"torch.clamp({layer.inputs[0]}, 0.0, {_number(params.n)})")
+    layer.give(f"torch.clamp({layer.inputs[0]}, 0.0, {number(params.n)})")
 
 
 def _prelu(layer: TorchLayer) -> None:
@@ -133,39 +117,39 @@ def _prelu(layer: TorchLayer) -> None:
 
 
 def _elu(layer: TorchLayer) -> None:
-    layer.give(f"F.elu({layer.inputs[0]}, {_number(layer.node.params.alpha)})")
+    layer.give(f"F.elu({layer.inputs[0]}, {number(layer.node.params.alpha)})")
 
 
 def _power(layer: TorchLayer) -> None:
     params = layer.node.params
     text = layer.inputs[0]
-    text = f"{text} * {_number(params.scale)}" if params.scale != 1 else text
-    text = f"{text} + {_number(params.shift)}" if params.shift else text
-    layer.give(text if params.power == 1 else f"torch.pow({text}, {_number(params.power)})")
+    text = f"{text} * {number(params.scale)}" if params.scale != 1 else text
+    text = f"{text} + {number(params.shift)}" if params.shift else text
+    layer.give(text if params.power == 1 else f"torch.pow({text}, {number(params.power)})")
 
 
 def _exp(layer: TorchLayer) -> None:
     params = layer.node.params
     factor = params.scale * (1.0 if params.base == -1 else math.log(params.base))
     shift = params.shift * (1.0 if params.base == -1 else math.log(params.base))
-    layer.give(f"torch.exp({layer.inputs[0]} * {_number(factor)} + {_number(shift)})")
+    layer.give(f"torch.exp({layer.inputs[0]} * {number(factor)} + {number(shift)})")
 
 
 def _log(layer: TorchLayer) -> None:
     params = layer.node.params
     base = 1.0 if params.base == -1 else 1 / math.log(params.base)
-    inner = f"{layer.inputs[0]} * {_number(params.scale)} + {_number(params.shift)}"
-    layer.give(f"torch.log({inner}) * {_number(base)}")
+    inner = f"{layer.inputs[0]} * {number(params.scale)} + {number(params.shift)}"
+    layer.give(f"torch.log({inner}) * {number(base)}")
 
 
 def _dropout(layer: TorchLayer) -> None:
-    ratio = _number(layer.node.params.ratio)
+    ratio = number(layer.node.params.ratio)
     layer.give(f"{layer.module(f'nn.Dropout({ratio})')}({layer.inputs[0]})")
 
 
 def _swish(layer: TorchLayer) -> None:
     x = layer.inputs[0]
-    layer.give(f"{x} * torch.sigmoid({_number(layer.node.params.beta)} * {x})")
+    layer.give(f"{x} * torch.sigmoid({number(layer.node.params.beta)} * {x})")
 
 
 # Normalisation
@@ -173,9 +157,9 @@ def _swish(layer: TorchLayer) -> None:
 
 def _lrn(layer: TorchLayer) -> None:
     params, x = layer.node.params, layer.inputs[0]
-    size, alpha, beta = params.local_size, _number(params.alpha), _number(params.beta)
+    size, alpha, beta = params.local_size, number(params.alpha), number(params.beta)
     if params.across:
-        layer.give(f"F.local_response_norm({x}, {size}, {alpha}, {beta}, {_number(params.k)})")
+        layer.give(f"F.local_response_norm({x}, {size}, {alpha}, {beta}, {number(params.k)})")
         return
     squares = f"F.avg_pool2d({x} * {x}, {size}, stride=1, padding={size // 2})"
     layer.give(f"{x} / (1.0 + {alpha} * {squares}) ** {beta}")
@@ -190,7 +174,7 @@ def _batch_norm(layer: TorchLayer) -> None:
     kind = {2: 1, 3: 1, 4: 2, 5: 3}.get(len(shape))
     if kind is None:
         raise layer.refused(f"it has {len(shape)} axes")
-    told = f"nn.BatchNorm{kind}d({shape[1]}, eps={_number(params.eps)}"
+    told = f"nn.BatchNorm{kind}d({shape[1]}, eps={number(params.eps)}"
     told += "" if affine else ", affine=False"
     arrays = {"running_mean": mean * scale, "running_var": variance * scale}
     arrays |= dict(zip(("weight", "bias"), affine, strict=False))
@@ -200,10 +184,10 @@ def _batch_norm(layer: TorchLayer) -> None:
 def _normalize(layer: TorchLayer) -> None:
     params, x = layer.node.params, layer.inputs[0]
     axes = tuple(range(1, len(layer.shape()))) if params.across_spatial else (1,)
-    squares = f"({x} * {x}).sum({axes}, keepdim=True) + {_number(params.eps)}"
+    squares = f"({x} * {x}).sum({axes}, keepdim=True) + {number(params.eps)}"
     text = f"{x} / torch.sqrt({squares})"
     if params.scaled:
-        layer.writer.helpers.add("Factor")
+        layer.need("Factor")
         weight = layer.arrays[0].reshape(-1)
         view = (1, weight.size) + (1,) * (len(layer.shape()) - 2)
         module = layer.module(f"Factor({view}, bias=False)", weight=weight.reshape(view))
@@ -224,7 +208,7 @@ def affine(layer: TorchLayer) -> None:
     map = rule(layer.node.params, [shape], layer.arrays) if len(shape) > 1 else None
     if map is None:
         raise layer.refused("it is not one factor and one summand a channel")
-    layer.writer.helpers.add("Factor")
+    layer.need("Factor")
     view = (1, shape[1]) + (1,) * (len(shape) - 2)
     weight, bias = (np.reshape(part, view) for part in (map.scale, map.shift))
     layer.give(f"{layer.module(f'Factor({view})', weight=weight, bias=bias)}({layer.inputs[0]})")
@@ -245,7 +229,7 @@ def _factor(layer: TorchLayer) -> None:
         return
     first, *rest = layer.arrays
     view = (1,) * axis + first.shape + (1,) * (len(shape) - axis - first.ndim)
-    layer.writer.helpers.add("Factor")
+    layer.need("Factor")
     arrays = {"bias": first} if adds else {"weight": first, **({"bias": rest[0]} if rest else {})}
     told = f"Factor({view}, weight={not adds}, bias={adds or bool(rest)})"
     module = layer.module(told, **{name: array.reshape(view) for name, array in arrays.items()})
@@ -260,7 +244,7 @@ def _eltwise(layer: TorchLayer) -> None:
     if params.operation == "SUM":
         factors = params.coeff or (1.0,) * len(inputs)
         parts = [
-            x if c == 1 else f"{_number(c)} * {x}" for c, x in zip(factors, inputs, strict=True)
+            x if c == 1 else f"{number(c)} * {x}" for c, x in zip(factors, inputs, strict=True)
         ]
         layer.give(" + ".join(parts))
     elif params.operation == "PROD":
@@ -344,8 +328,9 @@ def _nothing(layer: TorchLayer) -> None:
 
 
 RULES: Mapping[str, Rule] = {
-    "AbsVal": _function("torch.abs({})"),
-    "BNLL": _function("F.softplus({})"),
+    **MORE_RULES,
+    "AbsVal": function("torch.abs({})"),
+    "BNLL": function("F.softplus({})"),
     "BatchNorm": _batch_norm,
     "Bias": _factor,
     "Concat": _concat,
@@ -371,11 +356,11 @@ RULES: Mapping[str, Rule] = {
     "Reshape": _reshape,
     "Scale": _factor,
     "ShuffleChannel": _shuffle,
-    "Sigmoid": _function("torch.sigmoid({})"),
+    "Sigmoid": function("torch.sigmoid({})"),
     "Silence": _nothing,
     "Slice": _slice,
     "Softmax": _softmax,
     "Split": _same,
     "Swish": _swish,
-    "TanH": _function("torch.tanh({})"),
+    "TanH": function("torch.tanh({})"),
 }

@@ -23,7 +23,8 @@ _TAKEN = frozenset(
     register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
     register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
     set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu
-    zero_grad self torch nn F np Net Factor load Path""".split()
+    zero_grad self torch nn F np Net load Path
+    Factor Constant Recurrent DetectionOutput greatest roi_pooling""".split()
 )
 
 
@@ -35,7 +36,7 @@ class TorchWriter:
         modules: attribute -> expression that makes the module, in ``__init__``.
         arrays: state_dict key -> array.
         lines: the lines of ``forward``.
-        helpers: names of the helper classes that the text needs.
+        helpers: names of the classes and functions of netc.export.torch.helpers it needs.
     """
 
     graph: Graph
@@ -119,6 +120,15 @@ class TorchLayer:
         """Write the assignments of the layer's outputs."""
         for name, expression in zip(self.node.outputs, expressions, strict=True):
             self.writer.lines.append(f"{self.writer.value(name)} = {expression}")
+
+    def give_all(self, expression: str) -> None:
+        """Write the assignment of all outputs by one expression."""
+        names = ", ".join(self.writer.value(name) for name in self.node.outputs)
+        self.writer.lines.append(f"{names} = {expression}")
+
+    def need(self, helper: str) -> None:
+        """Let the text have a class or function of netc.export.torch.helpers."""
+        self.writer.helpers.add(helper)
 
     def refused(self, why: str) -> NetcError:
         """A ``not-torch`` error for the layer; to be raised by the caller."""

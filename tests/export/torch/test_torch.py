@@ -16,7 +16,7 @@ from netc.surgery.proof import TOLERANCE
 from netc.surgery.torch_proof import torch_errors
 from netc.weights import save_weights
 from tests.strategies import nets
-from tests.surgery.nets import graph_of, weights_of, with_input
+from tests.surgery.nets import graph_of, net_of, weights_of, with_input
 
 torch = pytest.importorskip("torch", reason="written modules are run by it")
 
@@ -59,6 +59,21 @@ LAYERS = {
     "normalize": 'type: "Normalize" norm_param { across_spatial: false channel_shared: false }',
     "dropout": 'type: "Dropout"',
     "swish": 'type: "Swish"',
+    "mvn": 'type: "MVN" mvn_param { across_channels: true }',
+    "mean only": 'type: "MVN" mvn_param { normalize_variance: false }',
+    "argmax": 'type: "ArgMax" argmax_param { top_k: 2 axis: 1 }',
+    "argmax of items": 'type: "ArgMax" argmax_param { top_k: 3 out_max_val: true }',
+    "reduction": 'type: "Reduction" reduction_param { operation: MEAN axis: 2 coeff: 3 }',
+    "sum of squares": 'type: "Reduction" reduction_param { operation: SUMSQ axis: 1 }',
+    "tile": 'type: "Tile" tile_param { axis: 2 tiles: 3 }',
+    "reverse": 'type: "Reverse" reverse_param { axis: 2 }',
+    "clip": 'type: "Clip" clip_param { min: -0.5 max: 0.75 }',
+    "threshold": 'type: "Threshold" threshold_param { threshold: 0.25 }',
+    "hard sigmoid": 'type: "HardSigmoid"',
+    "selu": 'type: "SELU"',
+    "log softmax": 'type: "LogSoftmax"',
+    "mish": 'type: "Mish"',
+    "hard swish": 'type: "HardSwish"',
 }
 
 
@@ -66,6 +81,75 @@ LAYERS = {
 def test_each_layer_gives_the_same_numbers(name: str) -> None:
     text = f'layer {{ name: "l" bottom: "data" top: "out" {LAYERS[name]} }}'
     errors(text, 2, 4, 7, 7)
+
+
+@pytest.mark.parametrize("reverse", ("false", "true"))
+def test_reorg(reverse: str) -> None:
+    text = 'layer { name: "l" type: "Reorg" bottom: "data" top: "out" reorg_param { stride: 2 '
+    errors(f"{text} reverse: {reverse} }} }}", 2, 8, 4, 6)
+
+
+SSD = """
+layer { name: "loc" type: "Convolution" bottom: "data" top: "loc"
+  convolution_param { num_output: 8 kernel_size: 1 } }
+layer { name: "locp" type: "Permute" bottom: "loc" top: "locp"
+  permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "locf" type: "Flatten" bottom: "locp" top: "locf" }
+layer { name: "conf" type: "Convolution" bottom: "data" top: "conf"
+  convolution_param { num_output: 6 kernel_size: 1 } }
+layer { name: "confp" type: "Permute" bottom: "conf" top: "confp"
+  permute_param { order: 0 order: 2 order: 3 order: 1 } }
+layer { name: "confr" type: "Reshape" bottom: "confp" top: "confr"
+  reshape_param { shape { dim: 0 dim: -1 dim: 3 } } }
+layer { name: "confs" type: "Softmax" bottom: "confr" top: "confs" softmax_param { axis: 2 } }
+layer { name: "conff" type: "Flatten" bottom: "confs" top: "conff" }
+layer { name: "prior" type: "PriorBox" bottom: "data" bottom: "data" top: "prior"
+  prior_box_param { min_size: 2 max_size: 4 } }
+layer { name: "out" type: "DetectionOutput" bottom: "locf" bottom: "conff" bottom: "prior"
+  top: "out" detection_output_param { num_classes: 3 keep_top_k: 9 code_type: %s
+  confidence_threshold: 0.2 nms_param { nms_threshold: %s top_k: 30 eta: 0.9 } } }
+"""
+
+
+@pytest.mark.parametrize("code", ("CENTER_SIZE", "CORNER", "CORNER_SIZE"))
+@pytest.mark.parametrize("overlap", ("0.45", "0.7"))
+def test_detections_are_the_same_rows(code: str, overlap: str) -> None:
+    errors(SSD % (code, overlap), 2, 3, 5, 5)
+
+
+RECURRENT = """
+input: "x" input_shape { dim: 3 dim: 2 dim: 4 }
+input: "cont" input_shape { dim: 3 dim: 2 }
+input: "static" input_shape { dim: 2 dim: 5 }
+layer { name: "r" type: "%s" bottom: "x" bottom: "cont" bottom: "static" top: "r"
+  recurrent_param { num_output: 6 weight_filler { type: "xavier" } } }
+layer { name: "e" type: "Embed" bottom: "cont" top: "e"
+  embed_param { num_output: 3 input_dim: 2 weight_filler { type: "xavier" } } }
+"""
+
+
+@pytest.mark.parametrize("kind", ("LSTM", "RNN"))
+def test_recurrent_layers(kind: str) -> None:
+    _check(RECURRENT % kind)
+
+
+REGIONS = """
+input: "x" input_shape { dim: 2 dim: 3 dim: 12 dim: 10 }
+input: "rois" input_shape { dim: 4 dim: 5 }
+layer { name: "p" type: "ROIPooling" bottom: "x" bottom: "rois" top: "p"
+  roi_pooling_param { pooled_h: 3 pooled_w: 2 spatial_scale: 0.5 %s } }
+"""
+
+
+@pytest.mark.parametrize("pad", ("", "pad_ratio: 0.25"))
+def test_pooling_of_regions(pad: str) -> None:
+    _check(REGIONS % pad)
+
+
+def _check(text: str) -> None:
+    net = net_of(text)
+    graph = graph_of(net, weights_of(net))
+    assert torch_errors(graph, to_torch(graph), TOLERANCE) is not None
 
 
 JOINS = """
