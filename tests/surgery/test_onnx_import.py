@@ -57,6 +57,20 @@ W = noise(6, 4, 3, 3)
 CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "conv": (node("Conv", "w", "b", strides=[2, 1], pads=[1, 1, 1, 1]), {"w": W, "b": noise(6)}),
     "conv same": (node("Conv", "w", auto_pad="SAME_UPPER"), {"w": W}),
+    "conv of TensorFlow": (node("Conv", "w", strides=[2, 2], pads=[0, 0, 1, 1]), {"w": W}),
+    "conv with more before": (node("Conv", "w", pads=[2, 1, 0, 0]), {"w": W}),
+    "conv that never sees its last padding": (
+        node("Conv", "w", strides=[3, 2], pads=[1, 1, 0, 0]),
+        {"w": W},
+    ),
+    "conv with holes, wider after": (
+        node("Conv", "w", dilations=[2, 2], pads=[0, 1, 2, 1]),
+        {"w": W},
+    ),
+    "max of TensorFlow": (
+        node("MaxPool", kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]),
+        {},
+    ),
     "conv group": (node("Conv", "w", group=2, dilations=[2, 2]), {"w": noise(6, 2, 3, 3)}),
     "deconv": (
         node("ConvTranspose", "w", strides=[2, 2], pads=[1, 1, 1, 1]),
@@ -141,7 +155,14 @@ def test_squeeze_and_excitation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "told"),
     [
-        (node("Conv", "w", pads=[0, 0, 1, 1]), "it pads [0, 0] before and [1, 1] after"),
+        (
+            node("Conv", "w", pads=[0, 0, 1, 1], dilations=[2, 2]),
+            "it pads 0 before and 1 after",
+        ),
+        (
+            node("AveragePool", kernel_shape=[3, 3], pads=[0, 0, 1, 1], count_include_pad=1),
+            "it pads [0, 0] before and [1, 1] after",
+        ),
         (node("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1]), "leave the padding out"),
         (node("Sin"), "there is no layer of its kind"),
         (node("Relu", domain="com.microsoft"), "there is no layer of its kind"),

@@ -257,8 +257,12 @@ def _evaluated(onnx: ModuleType, node: OnnxNode, feeds: dict[str, AnyArray]) -> 
     if sum(np.asarray(array).size for array in feeds.values()) > _FOLDED:
         node.refuse("it works on constants of more than 16 million elements")
     if node.op in ("If", "Loop", "Scan", "ConstantOfShape", "Expand", "Tile", "Range"):
+        # Numbers that are repeated may be floats; what tells a size is whole, but for a range's.
+        given = [np.asarray(a) for a in feeds.values() if a.size < 9]
         sizes = [
-            int(np.prod(np.abs(np.asarray(a, np.float64)))) for a in feeds.values() if a.size < 9
+            float(np.prod(np.abs(a.astype(np.float64))))
+            for a in given
+            if a.dtype.kind in "iu" or node.op == "Range"
         ]
         if node.op in ("If", "Loop", "Scan") or max(sizes, default=0) > _FOLDED:
             node.refuse("it makes constants of any size")

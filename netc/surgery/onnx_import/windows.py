@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from netc.ir.types import Shape
+from netc.ops.array import AnyArray
 from netc.surgery.onnx_import.model import OnnxNode
 
 
-def _pads(node: OnnxNode, kernel: Shape, strides: Shape, dilations: Shape) -> list[int]:
+def _alike(node: OnnxNode, pads: list[tuple[int, int]]) -> list[int]:
     """The padding of each axis, the same on both sides.
 
     Raises:
         NetcError: not-caffe.
     """
+    before, after = ([pair[side] for pair in pads] for side in (0, 1))
+    if before != after:
+        node.refuse(f"it pads {before} before and {after} after, and Caffe alike")
+    return before
+
+
+def _pads(node: OnnxNode, kernel: Shape, strides: Shape, dilations: Shape) -> list[tuple[int, int]]:
+    """The padding of each axis, before and after."""
     size = node.shape()[2:]
     number = len(kernel)
     how = node.attribute("auto_pad", "NOTSET")
@@ -28,9 +39,33 @@ def _pads(node: OnnxNode, kernel: Shape, strides: Shape, dilations: Shape) -> li
     outer = node.building.pads.get(node.inputs[0])
     if outer is not None:
         pads = [own + more for own, more in zip(pads, outer, strict=True)]
-    if pads[:number] != pads[number:]:
-        node.refuse(f"it pads {pads[:number]} before and {pads[number:]} after, and Caffe alike")
-    return [int(pad) for pad in pads[:number]]
+    return [(int(pads[at]), int(pads[at + number])) for at in range(number)]
+
+
+def _padded_kernel(
+    node: OnnxNode, weight: AnyArray, strides: Shape, dilations: Shape
+) -> tuple[list[int], AnyArray]:
+    """The padding of a convolution, the same on both sides, and its weights for it.
+
+    TensorFlow pads less before than after. With more before, windows begin earlier, and zeros in
+    front of the kernel leave out what they see too much; with more after, zeros behind it do. Where
+    no window reaches the padding after, any will do, and the kernel stays as it is.
+
+    Raises:
+        NetcError: not-caffe, where zeros would fall between the taps of a dilated kernel.
+    """
+    kernel = weight.shape[2:]
+    found, zeros = [], [(0, 0), (0, 0)]
+    for at, (before, after) in enumerate(_pads(node, kernel, strides, dilations)):
+        size, step, extent = node.shape()[2 + at], strides[at], (kernel[at] - 1) * dilations[at]
+        windows = {(size + before + pad - extent - 1) // step for pad in (before, after)}
+        missing = 0 if before > after and len(windows) == 1 else abs(before - after)
+        if missing % dilations[at]:
+            node.refuse(f"it pads {before} before and {after} after with a dilation")
+        taps = missing // dilations[at]
+        zeros.append((taps, 0) if after > before else (0, taps))
+        found.append(max(before, after))
+    return found, np.pad(weight, zeros)
 
 
 def convolution(node: OnnxNode) -> None:
@@ -46,10 +81,14 @@ def convolution(node: OnnxNode) -> None:
         node.refuse("it has an output padding or shape of its own")
     group = int(node.attribute("group", 1))
     bias = node.constant(2, "bias") if len(node.inputs) > 2 else None
+    if deconvolution:
+        pads = _alike(node, _pads(node, weight.shape[2:], strides, dilations))
+    else:
+        pads, weight = _padded_kernel(node, weight, strides, dilations)
     param: dict[str, object] = {
         "num_output": int(weight.shape[1] * group if deconvolution else weight.shape[0]),
         "bias_term": None if bias is not None else False,
-        "pad": _each(_pads(node, weight.shape[2:], strides, dilations), 0),
+        "pad": _each(pads, 0),
         "kernel_size": _each(weight.shape[2:], None),
         "group": None if group == 1 else group,
         "stride": _each(strides, 1),
@@ -80,8 +119,10 @@ def pooling(node: OnnxNode) -> None:
     strides = tuple(node.attribute("strides", (1, 1)))
     if set(node.attribute("dilations", (1,))) != {1}:
         node.refuse("its window has holes")
-    pads = _pads(node, kernel, strides, (1, 1))
     average = node.op == "AveragePool"
+    given = _pads(node, kernel, strides, (1, 1))
+    # A window's maximum knows no padding: what counts is where windows begin, and how many.
+    pads = _alike(node, given) if average else [before for before, _ in given]
     if average and any(pads) and not node.attribute("count_include_pad", 0):
         node.refuse("its averages leave the padding out, and Caffe's count it")
     size, made = node.shape()[2:], node.made()[2:]
