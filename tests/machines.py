@@ -8,7 +8,7 @@ instructions the processor has, of which it lends its name and features for LLVM
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -62,6 +62,26 @@ def runnable(name: str) -> Machine:
     if isa not in supported_isas():
         pytest.skip(f"this processor has no {isa} instructions")
     return replace(machine(isa), width=width, registers=registers, l1=l1, l2=l2)
+
+
+def runnable_with(name: str, *features: str, without: Iterable[str] = ()) -> Machine:
+    """A machine of the table with further instructions, by LLVM's names, that run here.
+
+    Skips the test where the processor lacks them: whether it can execute them is all it is asked.
+
+    Args:
+        name: in the table.
+        features: instructions that the machine has.
+        without: instructions that it has not, although the processor may.
+    """
+    target, host = runnable(name), machine(supported_isas()[0]).features.split(",")
+    for feature in features:
+        if f"+{feature}" not in host:
+            pytest.skip(f"this processor has no {feature} instructions")
+    named = {*features, *without}
+    others = [text for text in target.features.split(",") if text and text[1:] not in named]
+    switched = [f"+{f}" for f in features] + [f"-{f}" for f in without]
+    return replace(target, features=",".join((*others, *switched)))
 
 
 def describe_this_machine(name: str | None = None) -> None:

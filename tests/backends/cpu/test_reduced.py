@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,17 +13,25 @@ import netc
 from netc.backends import reference
 from netc.backends.base import Options
 from netc.backends.cpu import backend
+from netc.backends.cpu import machine as machines
 from netc.backends.cpu.backend import CpuBackend
 from netc.backends.cpu.faster import BY_WINOGRAD
 from netc.backends.cpu.instructions import has_products
-from netc.backends.cpu.machine import machine
+from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.precision import precision_report
+from netc.backends.registry import backend_options
+from netc.backends.variables import Variables
 from netc.diagnostics import NetcError, NetcWarning, Source
 from netc.ir.graph import Array, Graph, Node
 from netc.ops.reduced import Bfloat16, Int8, Number
+from netc.passes.base import Pass
 from netc.passes.pipeline import ALL
 from netc.passes.reduce import kept_reduced, reduction, with_reduction
 from netc.weights.seeded import seeded_weights
-from tests.machines import DESCRIBED, HERE, ONE_OF_EACH, described, runnable
+from tests.machines import DESCRIBED, HERE, ONE_OF_EACH, described, runnable, runnable_with
+
+# Most machines of the table have no instructions for fewer bits, and are told so.
+pytestmark = pytest.mark.filterwarnings(r"ignore:warning\[emulated-precision")
 
 CONV = "convolution_param {{ num_output: {} kernel_size: {} pad: {} stride: {} {} }}"
 NUMBERS: Mapping[str, Number] = {
@@ -154,13 +162,53 @@ def feeds_of(graph: Graph) -> dict[str, Array]:
     return {n: rng.standard_normal(graph.shape(n)).astype(np.float32) for n in graph.inputs}
 
 
+# Where nothing depends on the instructions: every processor has these.
+ANY = "plain 256K"
+
+
+@pytest.fixture(autouse=True)
+def _one_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nets are compiled as for a machine of the table, whatever processor this is."""
+    name = request.node.callspec.params.get("name") if hasattr(request.node, "callspec") else None
+    use(runnable(name if name in HERE else ANY), monkeypatch)
+
+
+def use(target: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nets be compiled and run as for this machine from here on."""
+    for module in (backend, machines):
+        monkeypatch.setattr(module, "machine", lambda *isa: target)
+
+
 def prepared(graph: Graph, number: Number, threads: int = 1) -> backend.CpuExecutable:
-    passes = with_reduction(ALL, reduction(number.name, lambda node: number))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NetcWarning)
-        made = CpuBackend().prepare(graph, Options(passes, threads=threads))
+    made = CpuBackend().prepare(graph, Options(passes_of(number), threads=threads))
     assert isinstance(made, backend.CpuExecutable)
     return made
+
+
+def passes_of(number: Number) -> tuple[Pass, ...]:
+    return with_reduction(ALL, reduction(number.name, lambda node: number))
+
+
+# Machines that are planned for and need not be here.
+PLANNED_FOR = ("avx512 2M", "avx2 256K", "neon 256K", ANY)
+
+
+class Planned(NamedTuple):
+    """A graph after passes, bytes of its arena, and why layers stay in float32."""
+
+    graph: Graph
+    arena: int
+    float32: Mapping[str, str]
+
+
+def planned(kind: str | Source, options: Options | Number, name: str) -> Planned:
+    """What the CPU backend plans for a machine; no kernel is compiled."""
+    graph = graph_of(kind if isinstance(kind, Source) else NETS[kind])
+    chosen = options if isinstance(options, Options) else Options(passes_of(options))
+    built = backend.build_program(graph, chosen, Variables(), described(name))
+    context = built.plan.context
+    report = precision_report(graph, context, built.program, built.applied)
+    return Planned(context.graph, built.plan.arena.size, report.get("float32_layers", {}))
 
 
 IN_INT8_ALONE = ("depthwise", "deconvolutions")
@@ -169,10 +217,7 @@ CASES = [(k, n) for k in NETS for n in NUMBERS if n != "bf16" or k not in IN_INT
 
 @pytest.mark.parametrize("kind, number", CASES)
 @pytest.mark.parametrize("name", ONE_OF_EACH)
-def test_kernels_give_what_the_definitions_say(
-    name: str, kind: str, number: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backend, "machine", lambda: runnable(name))
+def test_kernels_give_what_the_definitions_say(name: str, kind: str, number: str) -> None:
     graph = graph_of(NETS[kind])
     feeds = feeds_of(graph)
     for threads in (1, 2):
@@ -191,66 +236,72 @@ def test_caches_change_nothing(
 ) -> None:
     graph = graph_of(NETS[kind])
     feeds, found = feeds_of(graph), []
-    for target in (runnable(name), machine()):
-        monkeypatch.setattr(backend, "machine", lambda target=target: target)
+    own = runnable(name)
+    for target in (own, replace(own, l1=2 * own.l1, l2=own.l2 // 4)):
+        use(target, monkeypatch)
         found.append(prepared(graph, NUMBERS[number]).run(feeds))
     for output in graph.outputs:
         np.testing.assert_array_equal(found[0][output], found[1][output])
 
 
-@pytest.mark.parametrize("number", ["bf16", "int8 signed"])
+INSTRUCTIONS = ("avx512bf16", "avx512vnni", "avxvnni")
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "feature"),
+    [
+        ("avx512 2M", "bf16", "avx512bf16"),
+        ("avx512 2M", "int8 signed", "avx512vnni"),
+        ("avx2 256K", "int8 signed", "avxvnni"),
+    ],
+)
 def test_instructions_and_their_substitutes_agree(
-    number: str, monkeypatch: pytest.MonkeyPatch
+    name: str, number: str, feature: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same machine without its instructions for sums of small products."""
+    """The same machine with and without its instructions for sums of small products."""
+    others = [f for f in INSTRUCTIONS if f != feature]
+    rich, poor = (
+        runnable_with(name, feature, without=others),
+        runnable_with(name, without=INSTRUCTIONS),
+    )
     own = NUMBERS[number]
-    if not has_products(machine(), own.name):
-        pytest.skip(f"this processor has no instructions for {own.name}")
+    assert has_products(rich, own.name) and not has_products(poor, own.name)
     graph = graph_of(NETS["residual"])
-    feeds = feeds_of(graph)
-    fast = prepared(graph, own).run(feeds)
-    off = machine().features.replace("+avx512vnni", "-avx512vnni")
-    poorer = replace(machine(), features=off.replace("+avx512bf16", "-avx512bf16"))
-    monkeypatch.setattr(backend, "machine", lambda: poorer)
-    slow = prepared(graph, own).run(feeds)
+    feeds, found = feeds_of(graph), []
+    for target in (rich, poor):
+        use(target, monkeypatch)
+        found.append(prepared(graph, own).run(feeds))
     for output in graph.outputs:
-        np.testing.assert_array_equal(slow[output], fast[output])
+        np.testing.assert_array_equal(found[0][output], found[1][output])
 
 
-def test_who_keeps_its_result_in_fewer_bits() -> None:
-    graph = graph_of(NETS["residual"])
-    (optimized,) = prepared(graph, Bfloat16()).graphs()
-    assert set(kept_reduced(optimized)) == {"r", "br", "t"}
-    graph = graph_of(NETS["odd channels"])
-    (optimized,) = prepared(graph, Bfloat16()).graphs()
-    assert not kept_reduced(optimized)
+@pytest.mark.parametrize("name", PLANNED_FOR)
+def test_who_keeps_its_result_in_fewer_bits(name: str) -> None:
+    assert set(kept_reduced(planned("residual", Bfloat16(), name).graph)) == {"r", "br", "t"}
+    assert not kept_reduced(planned("odd channels", Bfloat16(), name).graph)
 
 
-def test_what_passes_codes_on() -> None:
+@pytest.mark.parametrize("name", PLANNED_FOR)
+def test_what_passes_codes_on(name: str) -> None:
     """The largest of codes is the code of the largest; parts beside each other are kept so."""
-    graph = graph_of(NETS["inception"])
-    (optimized,) = prepared(graph, Int8(0.1, 0)).graphs()
-    assert set(kept_reduced(optimized)) == {"s", "ar", "b", "p", "c", "q"}
+    made = planned("inception", Int8(0.1, 0), name)
+    assert set(kept_reduced(made.graph)) == {"s", "ar", "b", "p", "c", "q"}
     # Of bfloat16 windows are not pooled, and so nothing that one reads is kept.
-    (optimized,) = prepared(graph, Bfloat16()).graphs()
-    assert not kept_reduced(optimized)
+    assert not kept_reduced(planned("inception", Bfloat16(), name).graph)
 
 
-def test_depthwise_layers_and_deconvolutions_read_and_keep_codes() -> None:
-    graph = graph_of(NETS["depthwise"])
-    made = prepared(graph, Int8(0.1, 0))
-    (optimized,) = made.graphs()
-    assert set(kept_reduced(optimized)) == {"ar", "br", "s", "dr", "er"}
-    assert not made.report()["float32_layers"]
-    graph = graph_of(NETS["deconvolutions"])
-    made = prepared(graph, Int8(0.1, 0))
-    (optimized,) = made.graphs()
-    assert set(kept_reduced(optimized)) == {"ar", "b", "cr", "dr", "e"}
-    assert not made.report()["float32_layers"]
+@pytest.mark.parametrize("name", PLANNED_FOR)
+def test_depthwise_layers_and_deconvolutions_read_and_keep_codes(name: str) -> None:
+    made = planned("depthwise", Int8(0.1, 0), name)
+    assert set(kept_reduced(made.graph)) == {"ar", "br", "s", "dr", "er"}
+    assert not made.float32
+    made = planned("deconvolutions", Int8(0.1, 0), name)
+    assert set(kept_reduced(made.graph)) == {"ar", "b", "cr", "dr", "e"}
+    assert not made.float32
     # In bfloat16 there are neither.
-    told = prepared(graph, Bfloat16()).report()["float32_layers"]
-    assert set(told) == {"a", "b", "d", "f", "g"}
-    assert set(told.values()) == {"there are no deconvolutions in bf16"}
+    reasons = planned("deconvolutions", Bfloat16(), name).float32
+    assert set(reasons) == {"a", "b", "d", "f", "g"}
+    assert set(reasons.values()) == {"there are no deconvolutions in bf16"}
 
 
 def test_a_part_in_float32_keeps_all_parts_in_float32() -> None:
@@ -262,16 +313,15 @@ def test_a_part_in_float32_keeps_all_parts_in_float32() -> None:
         layer("Concat", "b p", "c"),
         conv("c", "d", 8),
     )
-    (optimized,) = prepared(graph_of(net), Int8(0.1, 128)).graphs()
-    assert not kept_reduced(optimized)
+    assert not kept_reduced(planned(net, Int8(0.1, 128), ANY).graph)
 
 
-def test_kept_values_take_less_room() -> None:
-    graph = graph_of(NETS["kept"])
-    arena = [
-        prepared(graph, number).report()["arena_bytes"] for number in (Int8(0.1, 0), Bfloat16())
-    ]
-    assert arena[0] < arena[1] < CpuBackend().prepare(graph, Options(ALL)).report()["arena_bytes"]
+@pytest.mark.parametrize("name", PLANNED_FOR)
+def test_kept_values_take_less_room(name: str) -> None:
+    codes, halves, floats = (
+        planned("kept", options, name).arena for options in (Int8(0.1, 0), Bfloat16(), Options(ALL))
+    )
+    assert codes < halves < floats
 
 
 def test_some_layers_may_stay_in_float32() -> None:
@@ -298,9 +348,7 @@ def test_bf16_is_asked_for_by_its_name() -> None:
     net = NETS["kept"]
     weights = seeded_weights(netc.compile(net, backend="reference").graph)
     x = np.random.default_rng(1).standard_normal((1, 8, 9, 10)).astype(np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NetcWarning)
-        reduced = netc.compile(net, weights, precision="bf16")
+    reduced = netc.compile(net, weights, precision="bf16")
     plain = netc.compile(net, weights)
     want, found = plain(x=x)["c"], reduced(x=x)["c"]
     assert 0 < np.abs(found - want).max() < 0.02 * np.abs(want).max()
@@ -322,15 +370,20 @@ MIXED = net_of(
 ALONE = net_of((1, 64, 28, 28), conv("x", "b", 64, 3, 1))
 
 
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_machines_that_winograd_is_faster_on(name: str) -> None:
+    """Whether they have the instructions or not, layers are chosen as if they had."""
+    chosen = Options(ALL, own=backend_options("cpu", "bf16"))
+    assert planned(MIXED, chosen, name).float32 == {"b": BY_WINOGRAD}
+
+
 def test_what_winograd_does_faster_stays_in_float32() -> None:
     """The definition leaves the same layers in float32 as the kernels do."""
     weights = seeded_weights(netc.compile(MIXED, backend="reference").graph)
     x = np.random.default_rng(2).standard_normal((1, 64, 28, 28)).astype(np.float32)
     made = {}
     for name in ("cpu", "reference"):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NetcWarning)
-            made[name] = netc.compile(MIXED, weights, backend=name, precision="bf16")
+        made[name] = netc.compile(MIXED, weights, backend=name, precision="bf16")
         report = made[name].report()
         assert report["precision"] == "bf16" and report["reduced_layers"] == ["a", "c"]
         assert report["float32_layers"] == {"b": BY_WINOGRAD}
@@ -350,9 +403,7 @@ def test_a_layer_left_in_float32_is_that_of_float32() -> None:
 
 
 def test_where_sums_must_keep_their_order_no_layer_is_faster_in_float32() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NetcWarning)
-        net = netc.compile(MIXED, precision="bf16", optimize="exact")
+    net = netc.compile(MIXED, precision="bf16", optimize="exact")
     assert net.report()["reduced_layers"] == ["a", "b", "c"]
 
 
@@ -362,9 +413,7 @@ def test_a_net_may_have_nothing_that_is_faster_in_fewer_bits() -> None:
     assert report["float32_layers"] == {"b": BY_WINOGRAD}
 
 
-def test_a_machine_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    target = runnable(next(name for name in HERE if DESCRIBED[name].isa == "plain"))
-    monkeypatch.setattr(backend, "machine", lambda: target)
+def test_a_machine_without_the_instructions_is_told() -> None:
     with pytest.warns(NetcWarning, match=r"emulated-precision.*no instructions for bf16.*slower"):
         net = netc.compile(NETS["kept"], precision="bf16")
     assert net.report()["instructions"] is False
@@ -393,9 +442,7 @@ def test_the_definition_runs_as_a_backend() -> None:
     weights = seeded_weights(netc.compile(net, backend="reference").graph)
     x = np.random.default_rng(1).standard_normal((2, 12, 6, 7)).astype(np.float32)
     slow = netc.compile(net, weights, backend="reference", precision="bf16")(x=x)["d"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NetcWarning)
-        fast = netc.compile(net, weights, precision="bf16")(x=x)["d"]
+    fast = netc.compile(net, weights, precision="bf16")(x=x)["d"]
     np.testing.assert_array_equal(slow, fast)
 
 
