@@ -82,6 +82,34 @@ def take_weights(
     setattr(args, dest, option if behind is None else behind)
 
 
+def add_output_arguments(
+    parser: argparse.ArgumentParser, metavar: str = "NEW.prototxt", *, weights: bool = True
+) -> None:
+    """``-o``, ``--weights-output``, ``-v``, ``--json`` of commands that make nets into new ones.
+
+    Args:
+        parser: the command's.
+        metavar: of the new text.
+        weights: whether new weights are written too.
+    """
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar=metavar,
+        help="the new text; default: standard output",
+    )
+    if weights:
+        parser.add_argument(
+            "--weights-output",
+            type=Path,
+            metavar="NEW.caffemodel",
+            help="the new weights (.caffemodel, .h5, .npz); default: beside the new text",
+        )
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell every change")
+    parser.add_argument("--json", action="store_true", help="tell what was done as JSON")
+
+
 class ReadOptions(TypedDict):
     """How a text is read, as the driver's functions take it."""
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netc.diagnostics import Diagnostic, NetcError
 from netc.files import cannot_write, keeping, replacing, target_of
 from netc.numeric import np
 
@@ -71,6 +72,21 @@ def _texts(value: object) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for part in value:
             yield from _texts(part)
+
+
+def check_weights_target(target: Path, args: argparse.Namespace) -> None:
+    """Complain where new weights may not go.
+
+    Trained weights are precious: a file that no option names is not overwritten.
+
+    Raises:
+        NetcError: file-exists; of ``target_of``.
+    """
+    target_of(target)
+    if target.exists() and not (args.force or args.weights_output):
+        message = f"`{target}`, where the new weights would go, exists and is not overwritten"
+        help = "name another with --weights-output, or give --force to overwrite it"
+        raise NetcError(Diagnostic("file-exists", message, help=(help,)))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,13 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from netc.cli.arguments import add_text_arguments, add_weights_argument
+from netc.cli.arguments import add_output_arguments, add_text_arguments, add_weights_argument
 from netc.cli.check import change_json
-from netc.cli.files import write_text
+from netc.cli.files import check_weights_target, write_text
 from netc.cli.output import print_json, print_text, say
 from netc.cli.texts import UpgradedText, read_text
 from netc.diagnostics import Diagnostic, NetcError
-from netc.files import target_of
 from netc.ir.graph import Graph
 from netc.ir.types import Shape, show
 from netc.lower.rules import NetState
@@ -36,22 +35,7 @@ def add_surgery_arguments(parser: argparse.ArgumentParser, weights: str = "neede
     parser.add_argument("net", metavar="NET", help="prototxt; - is standard input")
     if weights != "none":
         add_weights_argument(parser, needed=weights != "optional")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="NEW.prototxt",
-        help="the new text; default: standard output",
-    )
-    if weights != "none":
-        parser.add_argument(
-            "--weights-output",
-            type=Path,
-            metavar="NEW.caffemodel",
-            help="the new weights (.caffemodel, .h5, .npz); default: beside the new text",
-        )
-    parser.add_argument("-v", "--verbose", action="store_true", help="tell every change")
-    parser.add_argument("--json", action="store_true", help="tell what was done as JSON")
+    add_output_arguments(parser, weights=weights != "none")
     add_text_arguments(parser)
 
 
@@ -85,8 +69,6 @@ def read_net_text(args: argparse.Namespace) -> UpgradedText:
 def weights_target(args: argparse.Namespace) -> Path | None:
     """Where the new weights go, None where there are none; it may be written.
 
-    Trained weights are precious: those that no option names are not overwritten.
-
     Raises:
         NetcError: file-exists, bad-argument where nothing says where they go.
     """
@@ -99,11 +81,7 @@ def weights_target(args: argparse.Namespace) -> Path | None:
         message = "nothing says where the new weights go"
         help = "name the new text with --output, or the weights with --weights-output"
         raise NetcError(Diagnostic("bad-argument", message, help=(help,)))
-    target_of(target)
-    if target.exists() and not (args.force or args.weights_output):
-        message = f"`{target}`, where the new weights would go, exists and is not overwritten"
-        help = "name another with --weights-output, or give --force to overwrite it"
-        raise NetcError(Diagnostic("file-exists", message, help=(help,)))
+    check_weights_target(target, args)
     return target
 
 

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from netc.cli.arguments import add_text_arguments, add_weights_argument
+from netc.cli.arguments import add_output_arguments, add_text_arguments, add_weights_argument
 from netc.cli.check import change_json
-from netc.cli.files import write_text
+from netc.cli.files import check_weights_target, write_text
 from netc.cli.output import print_diagnostics, print_json, print_text, say
 from netc.cli.texts import UpgradedText, left_out, read_text, source_of
 from netc.diagnostics import Diagnostic, NetcError
-from netc.files import target_of
 from netc.migrate.change import Change
 from netc.schema.convert import to_document
 from netc.syntax.moved import in_written_order, print_moved
@@ -33,17 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "text", metavar="OLD.prototxt", help="the text; - is standard input; or weights alone"
     )
     add_weights_argument(parser, "its weights", metavar="OLD.caffemodel")
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="NEW", help="the new text; default: standard output"
-    )
-    parser.add_argument(
-        "--weights-output",
-        type=Path,
-        metavar="NEW.caffemodel",
-        help="the new weights (.caffemodel, .caffemodel.h5, .npz); default: beside the new text",
-    )
-    parser.add_argument("-v", "--verbose", action="store_true", help="tell every change")
-    parser.add_argument("--json", action="store_true", help="print the changes as JSON")
+    add_output_arguments(parser, "NEW")
     add_text_arguments(parser)
 
 
@@ -55,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     target = _weights_target(args)
     if target:
-        target_of(target)
-        _check_free(target, args)
+        check_weights_target(target, args)
     alone = args.output and not target
     try:
         if target or (alone and _names_weights(args.output)):
@@ -95,14 +83,6 @@ def _usage_problem(args: argparse.Namespace) -> str:
     if args.weights and not (args.output or args.weights_output):
         return "say where the weights go, with --output or --weights-output"
     return ""
-
-
-def _check_free(target: Path, args: argparse.Namespace) -> None:
-    """Trained weights are precious: those that no option names are not overwritten."""
-    if target.exists() and not (args.force or args.weights_output):
-        message = f"`{target}`, where the new weights would go, exists and is not overwritten"
-        help = "name another with --weights-output, or give --force to overwrite it"
-        raise NetcError(Diagnostic("file-exists", message, help=(help,)))
 
 
 def _check_no_weights(text: str) -> None:

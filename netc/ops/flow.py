@@ -141,7 +141,12 @@ def _parse_warp(layer: Message, context: LayerContext) -> None:
     reject_unknown_fields(layer.get("flow_warp_param"))
 
 
-def _warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    """The first bottom's shape; the second one has two numbers for each of its pixels.
+
+    Raises:
+        ShapeError: it has not.
+    """
     data, flow = inputs
     if len(data) != 4 or flow != (data[0], 2, *data[2:]):
         raise ShapeError(
@@ -189,7 +194,7 @@ FLOW_WARP = OpDef(
     name="FlowWarp",
     arity=Arity((2, 2), (1, 1)),
     params=_parse_warp,
-    shape=_warp_shape,
+    shape=warp_shape,
     cost=per_output(8),
     window=full_extent,
     memory=copies(12),

@@ -26,17 +26,9 @@ from netc.ops.define import (
     zero_cost,
 )
 from netc.ops.fields import reject_unknown_fields
+from netc.ops.flow import warp_shape
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
-
-
-def _warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    data, flow = inputs
-    if len(data) != 4 or flow != (data[0], 2, *data[2:]):
-        raise ShapeError(
-            f"the flow of {show(data)} must have 2 channels of its places, it is {show(flow)}"
-        )
-    return (data,)
 
 
 class Neighbours(NamedTuple):
@@ -90,7 +82,7 @@ WARP = OpDef(
     name="Warp",
     arity=Arity((2, 2), (1, 1)),
     params=no_params,
-    shape=_warp_shape,
+    shape=warp_shape,
     cost=per_output(8),
     window=full_extent,
     memory=copies(12),
