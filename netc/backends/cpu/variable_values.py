@@ -1,20 +1,15 @@
 """Values that lie in their variables: parameters, histories and what an update makes of them.
 
-A training step reads a parameter and its history as values, and an update makes new ones that are
-written to the same variables. Where nothing else reads any of them, the update may work in the
-variables themselves: nothing is copied to the arena and back. The gradient then has the variable's
-order too, Caffe's, whatever its axes: one long pixel for each of its first axis.
+Where an update may work in the variables themselves (netc.backends.shared.in_place), nothing is
+copied to the arena and back. The gradient then has the variable's order too, Caffe's, whatever its
+axes: one long pixel for each of its first axis.
 
-    W~value, W/history0~value      in the variables, as they are
-    W~next, W/history0~next        there too, each element written after it was read
-    dW                             in the arena, in Caffe's order, and so its mean over ranks; in
-                                   the memory that ranks share, where they do
+    dW      in the arena, in Caffe's order, and so its mean over ranks; in the memory that ranks
+            share, where they do
 
 With several passes an iteration a gradient is written to the variable of the sum, or added to it
 there. The update has the sum in Caffe's order; where ranks share memory the variable lies in it,
 and so do the value of the sum and its mean.
-
-The values that a run starts from are gone once the update has run, so no later node may read them.
 """
 
 from __future__ import annotations
@@ -24,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from netc.backends.cpu.status import status_index
+from netc.backends.shared.in_place import in_place_updates, last_reads
 from netc.backends.shared.layout import is_in_c_order, view_of
 from netc.backends.shared.views import External, Place, View, dense
 from netc.ir.graph import Graph, Node
@@ -61,13 +57,9 @@ def variable_values(graph: Graph) -> VariableValues:
     """The values of a graph that may lie in variables."""
     first = len(graph.inputs) + len(graph.outputs)
     index = {variable: first + i for i, variable in enumerate(graph.updates)}
-    last = _last_reads(graph)
     places: dict[str, External] = {}
     gradients: set[str] = set()
-    for position, node in enumerate(graph.nodes):
-        pairs = _pairs(graph, node)
-        if pairs is None or any(last.get(variable, -1) > position for variable, *_ in pairs):
-            continue
+    for node, pairs in in_place_updates(graph):
         reached = _whole_gradient(graph, node)
         if not all(_in_any_order(graph, node, gradient) for gradient in reached):
             continue
@@ -77,7 +69,7 @@ def variable_values(graph: Graph) -> VariableValues:
             chain = _handed_on(graph, gradient)
             gradients.update((*chain, *_summands(graph, chain[-1])))
             places.update(_shared_places(graph, chain))
-    stored = {v: place for v, place in _stored(graph, index, last) if v not in places}
+    stored = {v: place for v, place in _stored(graph, index, last_reads(graph)) if v not in places}
     return VariableValues({**places, **stored}, frozenset({*gradients, *stored}))
 
 
@@ -98,46 +90,6 @@ def _whole_gradient(graph: Graph, node: Node) -> tuple[str, ...]:
     """The gradient that a node writes to variables by; empty where it makes it itself."""
     own = written_by(graph, node)
     return () if own is None or node.op == GRADIENT_UPDATE else own.gradient
-
-
-def _last_reads(graph: Graph) -> dict[str, int]:
-    """Variable -> the last node that reads it, by a parameter or as a value."""
-    found: dict[str, int] = {}
-    for index, node in enumerate(graph.nodes):
-        for name in node.parameters:
-            found[graph.parameters[name].owner or name] = index
-    return found
-
-
-def _pairs(graph: Graph, node: Node) -> list[tuple[str, str, str]] | None:
-    """Variable, value before and value after of an update that may work in place."""
-    own = written_by(graph, node)
-    if own is None:
-        return None
-    updated = {value: variable for variable, value in graph.updates.items()}
-    if len(updated) != len(graph.updates):
-        return None
-    found = list(_matched(graph, updated, own.arrays, node.outputs))
-    return found if len(found) == len(node.outputs) else None
-
-
-def _matched(
-    graph: Graph, updated: Mapping[str, str], before: tuple[str, ...], after: tuple[str, ...]
-) -> Iterator[tuple[str, str, str]]:
-    for old, new in zip(before, after, strict=True):
-        producer = graph.producers.get(old)
-        variable = updated.get(new)
-        if producer is None or variable is None:
-            return
-        if not _is_variable(producer):
-            return
-        own = graph.parameters[producer.parameters[0]]
-        alone = len(graph.readers[old]) == 1 and not graph.readers.get(new)
-        if (own.owner or own.name) != variable or own.shape != graph.shape(old) or not alone:
-            return
-        if old in graph.outputs or new in graph.outputs:
-            return
-        yield variable, old, new
 
 
 def _in_any_order(graph: Graph, node: Node, gradient: str) -> bool:

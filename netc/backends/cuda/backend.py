@@ -21,6 +21,7 @@ from netc.backends.cuda.emission import (
 )
 from netc.backends.cuda.emit.moves import copy_kernel, image_kernel
 from netc.backends.cuda.emit.table import emit
+from netc.backends.cuda.emit.updates import values_in_variables
 from netc.backends.cuda.fusing import passes_for
 from netc.backends.cuda.libraries.operation import LibraryKernel
 from netc.backends.cuda.lowering import ChainRecord, lower_chains, needs_of
@@ -35,6 +36,7 @@ from netc.backends.cuda.program import (
     Launch,
     Steps,
 )
+from netc.backends.cuda.refusals import check_precision, out_of_memory, refusal
 from netc.backends.cuda.resident import Residents
 from netc.backends.cuda.rules import RULES, padding
 from netc.backends.cuda.schedule import scheduled
@@ -44,7 +46,7 @@ from netc.backends.cuda.uploads import DevicePacking, Uploads
 from netc.backends.shared.derived import versions
 from netc.backends.shared.layout import c_strides, stored_strides
 from netc.backends.variables import Variables
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
 from netc.ops.array import AnyArray
 from netc.passes.base import Applied, run_passes
@@ -104,7 +106,7 @@ def prepare(
     optimized, applied = run_passes(graph, passes_for(options.passes))
     optimized, applied = recomputed(optimized, applied, _arena_bytes, options.blobs)
     records, own = lower_chains(optimized), options.own_as(CudaOptions)
-    storage = planned_storage(optimized, records)
+    storage, in_place = planned_storage(optimized, records), values_in_variables(optimized)
     emission = CudaEmitContext(
         optimized,
         storage_views(optimized, storage),
@@ -113,8 +115,9 @@ def prepare(
         options.exact,
         variables=variables,
         records=records,
+        in_place=in_place,
     )
-    _check_precision(emission)
+    check_precision(emission)
     tuner = Tuner(device, emission, options.progress) if own.tune else None
     steps = [step for node in optimized.nodes for step in emit(emission, node)]
     choose = guessed if tuner is None else _measured(steps, device, tuner)
@@ -146,7 +149,7 @@ def planned_storage(graph: Graph, records: Mapping[str, ChainRecord]) -> Storage
     """Where a graph's values lie, in bytes of float32."""
     return plan_storage(
         graph,
-        find_aliases(graph, RULES),
+        find_aliases(graph, RULES, values_in_variables(graph)),
         lambda node: needs_of(records, node),
         lambda value: padding(graph, value),
     )
@@ -156,21 +159,6 @@ def _measured(steps: Steps, device: Device, tuner: Tuner) -> Choose:
     """The configurations of all products that were fastest when measured, now or before."""
     with device.active():
         return choosing(tuner.choices(products_of(steps)))
-
-
-def _check_precision(emission: CudaEmitContext) -> None:
-    """The matrix units that a precision needs must be there."""
-    precision, facts = emission.precision, emission.facts
-    if precision.matrix and facts.capability < (8, 0):
-        have = ".".join(map(str, facts.capability))
-        raise NetcError(
-            Diagnostic(
-                "unsupported-precision",
-                f"precision `{precision.name}` needs a device of compute capability 8.0 or "
-                f"newer, and {facts.name} has {have}",
-                help=("leave `precision` out",),
-            )
-        )
 
 
 @dataclass
@@ -200,7 +188,7 @@ class CudaExecutable:
         self._load_image = image_kernel("float", text)
         total = self.program.constants + self.program.arena + self.program.workspace
         if total > self.device.facts.memory:  # before anything is uploaded
-            raise NetcError(_out_of_memory(self.report(), self.device.facts.memory))
+            raise NetcError(out_of_memory(self.report(), self.device.facts.memory))
         with self.device.active():
             self._within_memory(self._upload)
 
@@ -253,6 +241,8 @@ class CudaExecutable:
             raise error
         results = {name: self._result(context, name) for name in graph.outputs}
         for name, variable in self._updated.items():
+            if graph.updates[name] in self.emission.in_place:
+                continue  # its kernel has written it
             target = self.packing.resident(variable).buffer.address
             self._store_value(context, graph.updates[name], target)
         self._give_back(context)
@@ -270,13 +260,13 @@ class CudaExecutable:
         try:
             return work()
         except DeviceError as error:
-            raise NetcError(_refusal(self.device.facts.name, str(error))) from None
+            raise NetcError(refusal(self.device.facts.name, str(error))) from None
         except MemoryError:
             pass  # with it goes the last that refers to what the work has allocated
         with self._lock:
             self._idle.clear()
         self.device.release()
-        raise NetcError(_out_of_memory(self.report(), self.device.facts.memory))
+        raise NetcError(out_of_memory(self.report(), self.device.facts.memory))
 
     def report(self) -> ExecutableReport:
         """Steps, passes and memory in bytes."""
@@ -368,27 +358,3 @@ class CudaExecutable:
         if copy is not None:
             addresses = (np.uint64(source), np.uint64(target))
             self.device.launch(copy._replace(arguments=addresses + copy.arguments))
-
-
-def _refusal(device: str, reason: str) -> Diagnostic:
-    return Diagnostic(
-        "device-refusal",
-        f"{device} cannot run the net: {reason}",
-        help=("please report it, with what `netc devices` prints; `--backend cpu` runs the net",),
-    )
-
-
-def _out_of_memory(plan: ExecutableReport, memory: int) -> Diagnostic:
-    wanted = {
-        "weights": plan["weights_bytes"],
-        "arena": plan["arena_bytes"],
-        "workspace": plan["workspace_bytes"],
-    }
-    listed = ", ".join(f"{name} {size / 2**20:.1f} MiB" for name, size in wanted.items())
-    total = sum(wanted.values()) / 2**20
-    return Diagnostic(
-        "out-of-device-memory",
-        f"the net takes {total:.1f} MiB of device memory ({listed}) and the device "
-        f"{plan['device']}, {memory / 2**20:.0f} MiB in all, has not as much free",
-        help=("use a smaller batch or input, or end what else uses the device",),
-    )

@@ -95,6 +95,7 @@ class CudaEmitContext:
         exact: no algorithm that changes the order of sums within a window.
         variables: the places of the graph's variables.
         records: how each chain will run, by the value that it makes.
+        in_place: values that lie in variables, with their names.
     """
 
     graph: Graph
@@ -104,6 +105,7 @@ class CudaEmitContext:
     exact: bool = False
     variables: Variables = field(default_factory=Variables)
     records: Mapping[str, ChainRecord] = field(default_factory=dict)
+    in_place: Mapping[str, str] = field(default_factory=dict)
 
     def view(self, value: str) -> View:
         """Where a value lies."""

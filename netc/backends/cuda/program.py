@@ -20,7 +20,7 @@ from netc.backends.cuda.device import Code, Device, DeviceBuffer, KernelCall, Ma
 from netc.backends.shared.derived import Derived, elements, trained
 from netc.backends.shared.derived import Weights as TrainedArray
 from netc.backends.shared.views import Arena, Place, View, Workspace, moved
-from netc.backends.variables import Variables
+from netc.backends.variables import Variable, Variables
 from netc.diagnostics import NetcError
 from netc.ir.graph import Graph
 from netc.ops.array import AnyArray
@@ -42,6 +42,12 @@ class FaultPlace(NamedTuple):
     """
 
 
+class AllFaults(NamedTuple):
+    """The address of the places of all the program's steps that have one, or their number."""
+
+    number: bool = False
+
+
 class DeviceConstant(NamedTuple):
     """An array that is on the device (see netc.backends.cuda.uploads)."""
 
@@ -54,7 +60,8 @@ class Int64(NamedTuple):
     value: int
 
 
-Argument = int | float | Place | SplitKCounters | FaultPlace | Int64 | DeviceConstant | TrainedArray
+_Place = Place | SplitKCounters | FaultPlace | AllFaults | DeviceConstant
+Argument = int | float | Int64 | _Place | TrainedArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +80,7 @@ class Launch:
         workspace: bytes of memory it needs while it runs.
         counters: 32-bit counters it needs.
         fault: makes an error of the first value that it could not take; None where it takes all.
+        updates: variables that it changes in place.
     """
 
     name: str
@@ -85,6 +93,13 @@ class Launch:
     workspace: int = 0
     counters: int = 0
     fault: Callable[[float], NetcError] | None = None
+    updates: tuple[Variable, ...] = ()
+
+    @property
+    def variables(self) -> frozenset[Variable]:
+        """Variables whose own elements it reads or changes; not those it has derived arrays of."""
+        given = (a for a in self.arguments if isinstance(a, Derived) and a.make is None)
+        return frozenset(self.updates).union(*(array.variables for array in given))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -274,6 +289,9 @@ class DeviceContext:
                 return np.uint64(counters)
             case FaultPlace():
                 return np.uint64(fault)
+            case AllFaults(number):
+                known = self._faults.address
+                return np.int32(len(self.program.faults)) if number else np.uint64(known)
             case Int64(value):
                 return np.int64(value)
             case DeviceConstant(buffer):

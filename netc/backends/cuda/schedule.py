@@ -41,6 +41,18 @@ def depends(later: Launch, earlier: Launch) -> bool:
         _meet(later.reads, earlier.writes)
         or _meet(later.writes, earlier.writes)
         or _meet(later.writes, earlier.reads)
+        or _updates(later, earlier)
+    )
+
+
+def _updates(later: Launch, earlier: Launch) -> bool:
+    """True if one changes a variable that the other reads, or that an error must leave as it is."""
+    if not later.updates and not earlier.updates:
+        return False
+    if later.updates and earlier.fault is not None:
+        return True
+    return not (
+        later.variables.isdisjoint(earlier.updates) and earlier.variables.isdisjoint(later.updates)
     )
 
 

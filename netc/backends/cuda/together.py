@@ -108,4 +108,5 @@ def _join(launches: Sequence[Launch]) -> Launch:
         arguments=(*first.arguments[:-width], *parts),
         reads=tuple(dict.fromkeys(view for launch in launches for view in launch.reads)),
         writes=tuple(view for launch in launches for view in launch.writes),
+        updates=tuple(variable for launch in launches for variable in launch.updates),
     )

@@ -22,6 +22,7 @@ from netc.backends.cuda.tuning import tuner
 from netc.backends.cuda.tuning.tuner import Tuner
 from netc.cache import content_key, read_entry, write_entry
 from netc.ir.graph import Graph
+from netc.train.generator import KEY
 from tests.backends.cuda import nvrtc
 from tests.backends.cuda.golden_kernels import golden_kernels, kernels_of, options
 from tests.backends.cuda.gradient_cases import STEPS, every_case, step_graph
@@ -118,7 +119,11 @@ def test_bundled_nets_on_matrix_units(precision: str) -> None:
 
 @cache
 def training_kernels(precision: str) -> set[Kernel]:
-    graphs = [*(case.joint.graph for case in every_case()), *map(step_graph, STEPS)]
+    graphs = [case.joint.graph for case in every_case()]
+    if precision == "fp16":  # in which neither masks are drawn nor parameters updated
+        graphs = [graph for graph in graphs if KEY not in graph.inputs]
+        return kernels_of(graphs, options(precision=precision), H100)
+    graphs += map(step_graph, STEPS)
     graphs += map(rule_graph, {**RULES, **dict(enumerate(FORKS))})
     return kernels_of(graphs, options(precision=precision), H100)
 

@@ -13,15 +13,21 @@ import numpy as np
 import pytest
 
 import netc
+from netc.backends.cuda.emit.updates import values_in_variables
 from netc.backends.registry import backend as named
-from netc.diagnostics import Source
+from netc.backends.variables import Variables
+from netc.diagnostics import NetcError, Source
+from netc.feeding import input_shapes
 from netc.ir.edit import with_variables
+from netc.ir.graph import Value
 from netc.solver.solver import Solver
+from netc.train.generator import with_generator
 from tests.backends.cuda.emulated_training import emulated
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
 from tests.backends.cuda.golden_kernels import options
-from tests.backends.cuda.gradient_cases import RESNET
-from tests.backends.test_variables import NET, descent, feeds_of, graph_of
+from tests.backends.cuda.gradient_cases import LENET, RESNET, step_graph
+from tests.backends.cuda.test_gradient_kernels import first_feeds
+from tests.backends.test_variables import NET, descent, feeds_of, graph_of, read
 from tests.solver import small
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
@@ -202,6 +208,62 @@ def test_arrays_made_on_the_device_are_those_made_on_the_host(
     other = named("cuda").prepare(with_variables(graph.replace(parameters=fresh)), chosen)
     for name, array in other.run(feeds).items():
         np.testing.assert_array_equal(executable.run(feeds)[name], array)
+
+
+def test_updates_work_in_the_variables(device: EmulatedDevice) -> None:
+    """Parameters and histories have no second copy: the arena is as large without them."""
+    first = resnet("type: 'Adam' momentum: 0.9 clip_gradients: 1")._train._first
+    executable = first.executable(input_shapes(first.graph))
+    names = {*executable.emission.in_place.values()}
+    # BatchNorm's statistics have decay and history by Adam, and are moved besides.
+    assert names == {n for n in first.graph.updates if not n.startswith("bn")}
+    values = {alias.root for alias in executable.storage.places.values()}
+    held = values & executable.storage.arena.offsets.keys()
+    assert not [v for v in held if v.endswith(("~value", "~next")) and not v.startswith("bn")]
+
+
+@pytest.mark.parametrize("runs", [0, 3])
+def test_an_error_leaves_variables_as_they_are(runs: int, device: EmulatedDevice) -> None:
+    """Also where updates work in place, and in the order in which a recorded graph runs."""
+    graph, variables = step_graph("lenet"), Variables()
+    executable = named("cuda").prepare(graph, replace(options(), variables=variables))
+    for number in range(runs):
+        executable.run(first_feeds(graph, number))
+    before = {name: variables[name].copy() for name in variables}
+    feeds = first_feeds(graph, 5)
+    feeds["label"][1:] = 9
+    with pytest.raises(NetcError, match="label 9 is no class"):
+        executable.run(feeds)
+    for name, array in before.items():
+        np.testing.assert_array_equal(variables[name], array)
+
+
+def test_a_parameter_that_a_later_layer_reads_is_not_updated_in_place() -> None:
+    graph = step_graph("lenet")
+    variable = "ip2/1"
+    nodes = (*graph.nodes, read(variable, graph.parameters[variable].shape or ()))
+    late = graph.replace(
+        nodes=nodes,
+        outputs=(*graph.outputs, f"old {variable}"),
+        values={**graph.values, f"old {variable}": Value(f"old {variable}", "", (5,))},
+    )
+    assert variable in values_in_variables(graph).values()
+    assert variable not in values_in_variables(late).values()
+    with emulated():
+        executable = named("cuda").prepare(late, options())
+    before = executable.variables[variable].copy()
+    made = executable.run(first_feeds(late, 0))
+    np.testing.assert_array_equal(made[f"old {variable}"], before)
+    assert (executable.variables[variable] != before).any()
+
+
+def test_float16_does_not_train(device: EmulatedDevice) -> None:
+    with pytest.raises(NetcError, match="stores every value as float16, which cannot hold a train"):
+        named("cuda").prepare(step_graph("resnet"), options(precision="fp16"))
+    net = netc.compile(Source("n", LENET), phase="TRAIN", backend="reference", seed=1)
+    with pytest.raises(NetcError, match="the random generator's seed and iteration") as caught:
+        named("cuda").prepare(with_generator(net.graph), options(precision="fp16"))
+    assert caught.value.diagnostics[0].code == "unsupported-precision"
 
 
 def test_places_that_change_places(device: EmulatedDevice) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from netc.backends.cuda.device import StreamSlot
 from netc.backends.cuda.program import DeviceProgram, Launch
 from netc.backends.cuda.schedule import depends, overlap, schedule, with_workspaces
 from netc.backends.cuda.source import Kernel
+from netc.backends.shared.derived import Derived
 from netc.backends.shared.views import Arena, View, Workspace, dense
+from netc.backends.variables import Variable
+from netc.diagnostics import NetcError
 
 
 def at(offset: int, size: int = 10) -> View:
@@ -50,6 +55,19 @@ def test_every_kind_of_hazard() -> None:
     assert depends(launch([at(30)], [at(0)]), first)  # overwrites what was read
     assert depends(launch([at(30)], [at(10)]), first)  # overwrites what was written
     assert not depends(launch([at(0)], [at(20)]), first)
+
+
+def test_an_update_in_place_waits_for_readers_and_for_errors() -> None:
+    place = Variable("w", np.zeros(4, np.float32))
+    weights = Derived(place.array, (place,))
+    update = replace(launch([at(0)], []), arguments=(weights,), updates=(place,))
+    reads = replace(launch([at(10)], [at(20)]), arguments=(weights,))
+    packed = Derived(place.array.copy(), (place,), lambda read: place.array)
+    assert depends(update, reads) and depends(reads, update) and depends(update, update)
+    assert not depends(update, replace(reads, arguments=(packed,)))  # a copy, made before the run
+    complains = replace(launch([at(10)], [at(20)]), fault=lambda value: NetcError([]))
+    assert depends(update, complains)
+    assert not depends(complains, update)
 
 
 def test_branches_have_lanes_of_their_own_and_join() -> None:

@@ -23,7 +23,8 @@ from netc.backends.cuda.emit.normalization import emit_lrn, emit_softmax
 from netc.backends.cuda.emit.pooling import emit_pooling
 from netc.backends.cuda.emit.recurrent import emit_recurrent
 from netc.backends.cuda.emit.sums import emit_batch_norm, emit_running
-from netc.backends.cuda.emit.training import emit_clip_scale, emit_parameter, emit_update
+from netc.backends.cuda.emit.training import emit_clip_scale, emit_parameter
+from netc.backends.cuda.emit.updates import emit_update
 from netc.backends.cuda.program import Steps
 from netc.backends.shared.dispatch import emitter_of
 from netc.ir.graph import Node

@@ -1,6 +1,8 @@
 // Updates of MANY parameters: each element of a part by its gradient, itself and its history (the
 // definitions are those of netc.ops.update_rules, in the order of Caffe's operations). A block makes
-// SPAN elements of one part, a thread four neighbours; blocks are numbered through all parts.
+// SPAN elements of one part, a thread four neighbours; blocks are numbered through all parts. A part's new
+// arrays may be its old ones. With `taps` the gradient lies in images of so many pixels whose channels
+// are innermost, `apart` elements from pixel to pixel, and all else in Caffe's order.
 //
 // RULE: 0 SGD, 1 Nesterov, 2 AdaGrad, 3 RMSProp, 4 AdaDelta, 5 Adam, 6 Adam whose next second mean
 // begins with the largest, 7 AMSGrad, 8 AdaMax. DECAY: 0 L2, 1 L1. DECOUPLED: weight decay is part
@@ -26,10 +28,26 @@ DEVICE float faded(float beta, int steps) {
     return (float)result;
 }
 
+// Four neighbours of a gradient whose images have their channels innermost, in Caffe's order.
+DEVICE void load_turned(float (&g)[4], const Part& part, int from) {
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+        const int i = from + e, row = i / part.taps, tap = i % part.taps;
+        const int image = row / part.channels, channel = row % part.channels;
+        if (i < part.count)
+            g[e] = load(part.gradient + ((size_t)image * part.taps + tap) * part.apart + channel);
+    }
+}
+
 KERNEL KERNEL_NAME(const value_t* rate, const value_t* iteration, const value_t* clip,
                    const float* local, float share, float momentum, float momentum2,
-                   float rms_decay, float delta OPERAND_PARAMETERS) {
+                   float rms_decay, float delta, const float* faults,
+                   int fault_count OPERAND_PARAMETERS) {
     SHARED(float, correction, 1);
+    // A run that ends with an error leaves all variables as they are.
+    for (int i = 0; i < fault_count; i++) {
+        if (faults[2 * i] != 0.0f) return;
+    }
     const Operands with = OPERAND_VALUES;
     // Which part: copied piece by piece, since an index that is not known would need memory.
     Part part = with.parts[0];
@@ -52,7 +70,8 @@ KERNEL KERNEL_NAME(const value_t* rate, const value_t* iteration, const value_t*
     for (int i = from + 4 * threadIdx.x; i < from + SPAN && i < part.count; i += 4 * blockDim.x) {
         const bool whole = i + 4 <= part.count;
         float g[4] = {}, data[4], a[4], b[4] = {}, c[4] = {};
-        if (REACHED) load_some(g, part.gradient + i, part.count - i, whole);
+        if (REACHED && part.taps == 0) load_some(g, part.gradient + i, part.count - i, whole);
+        if (REACHED && part.taps != 0) load_turned(g, part, i);
         load_some(data, part.data + i, part.count - i, whole);
         load_some(a, part.first + i, part.count - i, whole);
         if (HISTORIES > 1) load_some(b, part.second + i, part.count - i, whole);
