@@ -24,7 +24,9 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
   color: #1c2330; background: #fff; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top;
-  padding: .25rem .6rem; border-bottom: 1px solid #dde2ea; }
+  padding: .25rem .6rem; border-bottom: 1px solid #dde2ea; overflow-wrap: anywhere; }
+td { min-width: 8rem; } td table td { min-width: 3rem; }
+td > ul { padding-left: 1.1rem; margin: 0; }
 code { font-size: .92em; } li { margin: .2rem 0; } .left { color: #b3261e; }
 @media (prefers-color-scheme: dark) { body { color: #e5e9f0; background: #14181f; }
   th, td { border-color: #2c3340; } .left { color: #ff9b92; } }

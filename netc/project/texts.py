@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -76,9 +76,11 @@ def read_text(
         bound = bind_net(document, type)
         upgraded = upgrade_solver(bound)
         _note_upgrade(item, upgraded.changes)
-        _note_nets(item, upgraded.message, others)
+        moved = _note_nets(item, upgraded.message, others)
         changed = upgraded.changes
-        return None, printed(bound, upgraded.message, changed) if changed else ""
+        if not changed and not moved:
+            return None, ""
+        return None, _renamed(printed(bound, upgraded.message, changed), moved)
     if type.name != "NetParameter":
         item.kind = "label map" if type.name == "LabelMap" else "other"
         item.told.append(f"it is a {type.name}, which netc reads as it is")
@@ -144,25 +146,57 @@ def _note_upgrade(item: ProjectFile, changes: tuple[Change, ...]) -> None:
             item.left.append(f"left out, as Caffe does: {change.message}")
 
 
-def _elsewhere(item: ProjectFile, name: str, others: Sequence[str]) -> str:
-    """The nearest file of the project that is called as one that is not there."""
-    base = name.replace("\\", "/").rpartition("/")[2]
-    found = [other for other in others if other.rpartition("/")[2] == base]
+def _elsewhere(item: ProjectFile, name: str, others: Sequence[str]) -> list[str]:
+    """The files of the project that are called as one that is not there.
+
+    If the ends of some paths agree in more parts than those of all others, or one is the solver's
+    neighbour, that one alone.
+    """
+    parts = name.replace("\\", "/").split("/")[::-1]
+    found = [other for other in others if other.rpartition("/")[2] == parts[0]]
+
+    def agreeing(other: str) -> int:
+        pairs = zip(parts, other.split("/")[::-1], strict=False)
+        return next((i for i, (one, two) in enumerate(pairs) if one != two), len(parts))
+
+    best = max(map(agreeing, found), default=0)
+    nearest = [other for other in found if agreeing(other) == best]
     folder = item.name.rpartition("/")[0]
-    found.sort(key=lambda other: (other.rpartition("/")[0] != folder, other))
-    return f"; is {found[0]} meant?" if found else ": say where the net is"
+    beside = [other for other in nearest if other.rpartition("/")[0] == folder]
+    return beside or nearest
 
 
-def _note_nets(item: ProjectFile, solver: Message, others: Sequence[str]) -> None:
-    """Whether the texts that a solver names are where it looks for them."""
+def _renamed(text: str, moved: Mapping[str, str]) -> str:
+    """A text with other names in quotes."""
+    for old, new in moved.items():
+        text = text.replace(f'"{old}"', f'"{new}"').replace(f"'{old}'", f'"{new}"')
+    return text
+
+
+def _note_nets(item: ProjectFile, solver: Message, others: Sequence[str]) -> dict[str, str]:
+    """Tell whether the nets that a solver names are where it looks for them.
+
+    Returns:
+        Names of those that are not -> the only file of the project that is meant, as the solver
+        finds it from its folder or one above.
+    """
+    moved: dict[str, str] = {}
     for field in _NETS:
         if field not in solver.type.fields:
             continue
         value = solver.get(field)
         for name in value if isinstance(value, tuple) else (value,) if value else ():
-            if not any(place.is_file() for place in _places(item, name)):
-                item.left.append(f"`{field}: {name}` is not there" + _elsewhere(item, name, others))
+            if any(place.is_file() for place in _places(item, name)):
+                continue
+            found = _elsewhere(item, name, others)
+            if len(found) == 1:
+                moved[name] = found[0]
+                item.told.append(f"`{field}: {name}` is not there; {found[0]} is written")
+                continue
+            which = f"; is {' or '.join(found[:3])} meant?" if found else ": say where the net is"
+            item.left.append(f"`{field}: {name}` is not there{which}")
     item.told.append(f"run it with `netc train {item.name}`")
+    return moved
 
 
 def _places(item: ProjectFile, name: str) -> Iterator[Path]:

@@ -142,3 +142,29 @@ def test_fields_that_no_caffe_has_stop_no_deploy_net(project: Path, tmp_path: Pa
     assert "has no field `frobnicate`" in left["fork.prototxt"]
     assert (out / "fork.prototxt").read_text(encoding="utf-8") == text
     assert (out / "fork.deploy.prototxt").is_file()
+
+
+def test_a_net_that_lay_elsewhere_is_written_by_the_name_it_has_here(
+    project: Path, tmp_path: Path
+) -> None:
+    old = "/home/somebody/old/nets/train.prototxt"
+    (project / "solver.prototxt").write_text(SOLVER.replace("nets/train.prototxt", old))
+    (project / "more").mkdir()
+    (project / "more" / "train.prototxt").write_text("name: 'other'")
+    report = migrate(project, tmp_path / "out")
+    text = (tmp_path / "out" / "solver.prototxt").read_text(encoding="utf-8")
+    assert 'net: "nets/train.prototxt"' in text
+    assert not [what for name, what in report.left if name == "solver.prototxt"]
+
+
+def test_a_net_that_may_be_several_files_is_asked_for(project: Path, tmp_path: Path) -> None:
+    (project / "solver.prototxt").write_text(SOLVER.replace("nets/train", "../there/train"))
+    for folder in ("more", "less"):
+        (project / folder).mkdir()
+        (project / folder / "train.prototxt").write_text("name: 'other'")
+    report = migrate(project, tmp_path / "out")
+    left = [what for name, what in report.left if name == "solver.prototxt"]
+    assert left == [
+        "`net: ../there/train.prototxt` is not there; is less/train.prototxt or "
+        "more/train.prototxt or nets/train.prototxt meant?"
+    ]
