@@ -19,6 +19,7 @@ from netc.diagnostics import Diagnostic, Note
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.cropping import CropParams
 from netc.ops.define import ShapeError, Window
 from netc.ops.role import Role
 from netc.schema.message import Message
@@ -112,7 +113,7 @@ class _AlignmentWalk:
             )
 
     def _crop(self, node: Node, inputs: Sequence[Shape]) -> Node:
-        params: CropParams = node.params
+        params = node.params_as(CropParams)
         if not params.aligned and not self._says_nothing(node):
             return node
         offset = self._offset(node, inputs)
@@ -153,7 +154,7 @@ class _AlignmentWalk:
         self, node: Node, inputs: Sequence[Shape], offset: tuple[int, ...]
     ) -> tuple[int, ...] | str:
         try:
-            params = replace(node.params, offset=offset, aligned=False)
+            params = replace(node.params_as(CropParams), offset=offset, aligned=False)
             CATALOG[node.op].shape(params, inputs)
         except ShapeError as error:
             return error.message

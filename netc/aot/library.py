@@ -35,6 +35,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
 from netc.ops.catalog import has_role
+from netc.ops.linear import EmbedParams
 from netc.ops.role import Role
 
 NUMBER, ARENA, WORKSPACE, WEIGHTS, STATUS, EXTERNAL = range(6)
@@ -164,7 +165,7 @@ def library_of(built: BuiltProgram, target: Target, name: str, *, threads: bool)
 
 def _fault(node: Node) -> str:
     if has_role(node.op, Role.EMBEDDING):
-        return f"an index is no whole number from 0 to {node.params.input_dim - 1}"
+        return f"an index is no whole number from 0 to {node.params_as(EmbedParams).input_dim - 1}"
     return "a region is of an image that is not in the batch"
 
 

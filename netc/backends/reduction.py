@@ -10,7 +10,7 @@ from netc.backends.cpu import jit
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import has_role
-from netc.ops.reduced import Bfloat16, Number
+from netc.ops.reduced import Bfloat16, Number, ReducedParams
 from netc.ops.role import Role
 from netc.passes.base import Applied, Pass
 from netc.passes.epilogue import stages_of
@@ -78,7 +78,7 @@ def number_of(node: Node) -> Number | None:
     first = stages_of(node)[0]
     if not has_role(first.op, Role.REDUCED_PRODUCT):
         return None
-    number: Number = first.params.number
+    number = first.params_as(ReducedParams).number
     return number
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 from netc.diagnostics import Span
+from netc.ir.params import HasParams
 from netc.ir.types import Shape
 from netc.numeric import np
 
@@ -76,7 +77,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class Node(HasParams):
     """One layer, or several fused: ``op`` names an entry of the catalogue.
 
     ``params`` is the op's own frozen dataclass; ``inputs`` and ``outputs`` name values,
@@ -88,7 +89,7 @@ class Node:
 
     name: str
     op: str
-    params: Any
+    params: object
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()

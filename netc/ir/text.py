@@ -22,15 +22,13 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from netc.ir.graph import Graph, Node, Parameter, Value
 from netc.ir.types import Shape, show
 
 _PLAIN = re.compile(r"[A-Za-z0-9_/\-.@#~]+\Z")
 
-DumpParams = Callable[[Any], Any]
-LoadParams = Callable[[str, Any], Any]
+LoadParams = Callable[[str, object], object]
 
 
 def print_graph(graph: Graph) -> str:
@@ -86,7 +84,7 @@ def dump_params(params: object) -> str:
     return json.dumps(_plain(params), ensure_ascii=False)
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         written = {
             f.name: _plain(getattr(value, f.name))
@@ -101,7 +99,7 @@ def _plain(value: object) -> Any:
     return value
 
 
-def _default(field: dataclasses.Field[object]) -> Any:
+def _default(field: dataclasses.Field[object]) -> object:
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
     return field.default

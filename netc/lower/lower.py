@@ -123,7 +123,7 @@ def _walk_layer(walk: _LayerWalk, layer: Message) -> None:
 _FAULTY = object()
 
 
-def _params(walk: _LayerWalk, layer: Message, op: ErasedOp) -> Any:
+def _params(walk: _LayerWalk, layer: Message, op: ErasedOp) -> object:
     """The op's parameters; _FAULTY where they are none, which the collector then knows."""
     try:
         check_arity(op, layer)

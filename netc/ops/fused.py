@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
+from netc.ir.params import HasParams
 from netc.ir.types import Shape, count
 from netc.ops.array import Arrays
 from netc.ops.define import FLOAT, Arity, Cost, ErasedOp, OpDef, WeightSpec, Window, unwritten
@@ -19,7 +20,7 @@ NAME = "Fused"
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(HasParams):
     """One layer of the chain.
 
     Args:
@@ -31,7 +32,7 @@ class Stage:
     """
 
     op: str
-    params: Any
+    params: object
     inputs: int = 0
     position: int = 0
     parameters: int = 0

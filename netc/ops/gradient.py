@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from netc.ir.params import HasParams
 from netc.ir.types import Shape, count
 from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
@@ -23,7 +24,7 @@ NAME = "Gradient"
 
 
 @dataclass(frozen=True, slots=True)
-class GradientParams:
+class GradientParams(HasParams):
     """Which gradient of which layer it is, and what of the forward pass it is given.
 
     Args:
@@ -43,7 +44,7 @@ class GradientParams:
     """
 
     op: str
-    params: Any
+    params: object
     kind: str
     index: int
     shapes: tuple[Shape, ...]

@@ -22,6 +22,7 @@ from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME as GRADIENT
 from netc.ops.gradient import GradientParams
 from netc.ops.inputs import ParameterParams
+from netc.ops.linear import InnerProductParams
 from netc.ops.role import Role
 from netc.ops.update import UPDATE, UpdateParams
 
@@ -62,9 +63,10 @@ def is_in_rows(of: GradientParams) -> bool:
     """True of the gradient of an inner product's weights, a row for each output."""
     if of.kind != "weight" or of.index != 0 or not has_role(of.op, Role.INNER_PRODUCT):
         return False
-    if len(of.shapes) != 1 or of.params.transpose:
+    layer = of.params_as(InnerProductParams)
+    if len(of.shapes) != 1 or layer.transpose:
         return False
-    return axis_in(of.shapes[0], of.params.axis, "inner_product_param.axis") == 1
+    return axis_in(of.shapes[0], layer.axis, "inner_product_param.axis") == 1
 
 
 class Updated(NamedTuple):
@@ -86,9 +88,11 @@ class Updated(NamedTuple):
 def updated_by(node: Node) -> Updated | None:
     """The update that a node makes; None for other nodes."""
     if node.op == UPDATE:
-        params, first = node.params, int(node.params.reached)
+        params = node.params_as(UpdateParams)
+        first = int(params.reached)
     elif node.op == NAME:
-        params, first = node.params.update, node.params.read
+        joined = node.params_as(GradientUpdateParams)
+        params, first = joined.update, joined.read
     else:
         return None
     end = first + len(node.outputs)

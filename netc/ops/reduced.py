@@ -30,6 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from netc.ir.params import HasParams
 from netc.ir.types import Shape, count
 from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
@@ -37,7 +38,18 @@ from netc.ops.bfloat16 import SMALLEST_BFLOAT16
 from netc.ops.columns import at_least_one, window_columns
 from netc.ops.convolution import CONVOLUTION, DECONVOLUTION
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
-from netc.ops.define import FLOAT, Arity, Cost, Kernel, OpDef, WeightSpec, same_shape, unwritten
+from netc.ops.define import (
+    FLOAT,
+    Arity,
+    Cost,
+    ErasedOp,
+    Kernel,
+    OpDef,
+    WeightSpec,
+    erased,
+    same_shape,
+    unwritten,
+)
 from netc.ops.linear import INNER_PRODUCT, InnerProductParams
 from netc.ops.role import Role
 from netc.ops.window import Window, taps
@@ -144,16 +156,21 @@ def weight_codes(weights: AnyArray) -> Codes:
 
 
 @dataclass(frozen=True, slots=True)
-class ReducedParams:
+class ReducedParams(HasParams):
     """Parameters of the product, and the number format of its input and weights."""
 
-    product: Any
+    product: ConvolutionParams | InnerProductParams
     number: Number
+
+    @property
+    def params(self) -> ConvolutionParams | InnerProductParams:
+        """The product's."""
+        return self.product
 
     @property
     def num_output(self) -> int:
         """The number of output channels."""
-        return int(self.product.num_output)
+        return self.product.num_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +226,13 @@ def _in_pairs(columns: Floats, kernels: Floats) -> Floats:
 
 
 def _convolve(params: ReducedParams, inputs: Arrays, weights: Arrays) -> Arrays:
-    sums = _sums(params.product, params.number, inputs[0], weights[0])
+    sums = _sums(params.params_as(ConvolutionParams), params.number, inputs[0], weights[0])
     return [sums + weights[1].reshape(-1, *(1,) * (sums.ndim - 2)) if len(weights) > 1 else sums]
 
 
 def _deconvolve(params: ReducedParams, inputs: Arrays, weights: Arrays) -> Arrays:
     """As a convolution, of whole numbers and of weights by their outputs."""
-    own: ConvolutionParams = params.product
+    own = params.params_as(ConvolutionParams)
     number: Int8 = params.number  # type: ignore[assignment]
     codes, scales = weight_codes(by_outputs(np.asarray(weights[0]), own.group))
     back = by_outputs(codes.astype(np.float64), own.group)
@@ -234,7 +251,7 @@ def by_outputs(weights: NDArray[Any], groups: int) -> NDArray[Any]:
 
 def _multiply(params: ReducedParams, inputs: Arrays, weights: Arrays) -> Arrays:
     """An inner product is a convolution whose kernel is as large as its input."""
-    x, own = inputs[0], params.product
+    x, own = inputs[0], params.params_as(InnerProductParams)
     images = x.reshape(*x.shape, *(1,) * (4 - x.ndim))
     kernels = (weights[0].T if own.transpose else weights[0]).reshape(-1, *images.shape[1:])
     sums = _sums(whole_window(own, images.shape), params.number, images, kernels)
@@ -249,7 +266,11 @@ def whole_window(params: InnerProductParams, shape: Shape) -> ConvolutionParams:
 
 
 def misfit(
-    op: OpDef[Any], params: Any, shape: Shape, weights: AnyArray, number: Number
+    op: ErasedOp,
+    params: ConvolutionParams | InnerProductParams,
+    shape: Shape,
+    weights: AnyArray,
+    number: Number,
 ) -> str | None:
     """Why a product's input and weights cannot be rounded to a number format; None where they can.
 
@@ -260,7 +281,7 @@ def misfit(
         weights: its weights.
         number: the format.
     """
-    if op.role & Role.INNER_PRODUCT:
+    if isinstance(params, InnerProductParams):
         if len(shape) not in (2, 4) or params.axis not in (1, 1 - len(shape)):
             return "it multiplies other axes than the first after the batch's"
     elif len(shape) != 4 or params.axis not in (1, -3):
@@ -277,7 +298,7 @@ def misfit(
 
 
 def _window_misfit(
-    op: OpDef[Any], params: ConvolutionParams, shape: Shape, number: Number
+    op: ErasedOp, params: ConvolutionParams, shape: Shape, number: Number
 ) -> str | None:
     """What of a window's channels stands in the way: groups must fill whole words of 4 bytes."""
     whole = isinstance(number, Int8)
@@ -301,9 +322,9 @@ def _deconvolution_misfit(params: ConvolutionParams, shape: Shape, number: Numbe
     return None
 
 
-def is_depthwise(params: Any, shape: Shape) -> bool:
+def is_depthwise(params: ConvolutionParams | InnerProductParams, shape: Shape) -> bool:
     """True if a window has a group for each channel, and an output for each."""
-    groups: int = getattr(params, "group", 1)
+    groups = params.group if isinstance(params, ConvolutionParams) else 1
     return groups > 1 and groups == shape[1] == params.num_output
 
 
@@ -311,7 +332,7 @@ def is_depthwise(params: Any, shape: Shape) -> bool:
 
 
 def _reduced(
-    name: str, product: OpDef[Any], reference: Kernel[ReducedParams], in_columns: bool = True
+    name: str, product: ErasedOp, reference: Kernel[ReducedParams], in_columns: bool = True
 ) -> OpDef[ReducedParams]:
     """A product whose input and weights are rounded first."""
 
@@ -357,17 +378,19 @@ def _round(params: RoundingParams, inputs: Arrays, weights: Arrays) -> Arrays:
     return [params.number.rounded(inputs[0])]
 
 
-OPS: tuple[OpDef[Any], ...] = (
-    _reduced(REDUCED_CONVOLUTION, CONVOLUTION, _convolve),
-    _reduced(REDUCED_DECONVOLUTION, DECONVOLUTION, _deconvolve, in_columns=False),
-    _reduced(REDUCED_INNER_PRODUCT, INNER_PRODUCT, _multiply),
-    OpDef(
-        name=ROUNDING,
-        arity=Arity((1, 1), (1, 1)),
-        params=unwritten,
-        shape=same_shape,
-        reference=_round,
-        role=Role.ROUNDING,
-        host=True,
+OPS: tuple[ErasedOp, ...] = (
+    erased(_reduced(REDUCED_CONVOLUTION, erased(CONVOLUTION), _convolve)),
+    erased(_reduced(REDUCED_DECONVOLUTION, erased(DECONVOLUTION), _deconvolve, in_columns=False)),
+    erased(_reduced(REDUCED_INNER_PRODUCT, erased(INNER_PRODUCT), _multiply)),
+    erased(
+        OpDef(
+            name=ROUNDING,
+            arity=Arity((1, 1), (1, 1)),
+            params=unwritten,
+            shape=same_shape,
+            reference=_round,
+            role=Role.ROUNDING,
+            host=True,
+        )
     ),
 )

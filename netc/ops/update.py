@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from netc.ir.params import HasParams
 from netc.ir.types import Shape, count
 from netc.numeric import np
 from netc.ops.array import Arrays
@@ -103,7 +104,7 @@ def _clip(params: ClipScaleParams, inputs: Arrays, weights: Arrays) -> Sequence[
 
 
 @dataclass(frozen=True, slots=True)
-class RunningParams:
+class RunningParams(HasParams):
     """The layer type and parameters whose trained arrays' next state, in TRAIN, the node gives.
 
     The node's inputs and parameters are the layer's.

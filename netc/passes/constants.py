@@ -27,6 +27,7 @@ from netc.ir.types import Shape, count
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.inputs import ParameterParams
 from netc.ops.role import Role
+from netc.ops.scale_bias import OperandParams
 from netc.passes.base import Log, Pass
 
 _SMALL = 2**16  # elements that a constant may take whatever it is made of
@@ -131,7 +132,7 @@ def _own_operand(draft: Draft, node: Node, log: Log) -> None:
     value, operand = node.inputs
     name = _constant(draft, operand)
     assert name is not None
-    params = replace(node.params, num_axes=len(draft.shape(operand)))
+    params = replace(node.params_as(OperandParams), num_axes=len(draft.shape(operand)))
     parameters = (name, *node.parameters)
     draft.put(
         node.name,

@@ -24,7 +24,7 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import show
 from netc.ops.catalog import has_role
-from netc.ops.convolution_params import convolution_axes
+from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.role import Role
 from netc.ops.window import Axis, Window
 from netc.passes.base import Log, Pass
@@ -38,7 +38,7 @@ def cut_kernels(graph: Graph, log: Log) -> Graph:
         shape = draft.shape(node.inputs[0]) if has_role(node.op, Role.CONVOLUTION) else ()
         if not is_product(node) or not shape or not channels_are_axis_one(node.params, shape):
             continue
-        axes = convolution_axes(node.params, shape)
+        axes = convolution_axes(node.params_as(ConvolutionParams), shape)
         cuts = [_useless(axis) for axis in axes]
         if any(cuts):
             _cut(draft, node, axes, cuts, log)
@@ -80,8 +80,8 @@ def _cut(draft: Draft, node: Node, axes: tuple[Axis, ...], cuts: list[int], log:
         pad=tuple(axis.pad - cut * axis.dilation for axis, cut in pairs),
         dilation=tuple(axis.dilation for axis in axes),
     )
-    params = replace(product.params, window=window)
-    cut_one = product._replace(params=params, weight=weight)
+    params = replace(product.params_as(ConvolutionParams), window=window)
+    cut_one = replace(product, params=params, weight=weight)
     draft.put(node.name, with_product(draft, node, cut_one))
     sizes = [show(kernel) for kernel in ([a.kernel for a in axes], window.kernel)]
     log.applied(f"a kernel of {sizes[0]} sees no more than one of {sizes[1]} does", node.name)

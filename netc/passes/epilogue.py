@@ -94,13 +94,13 @@ def _producers(draft: Draft, node: Node, is_elementwise: Callable[[Stage], bool]
 
 def first_op(node: Node) -> str:
     """A node's op, or that of the first stage of its chain."""
-    return node.params.stages[0].op if node.op == NAME else node.op
+    return node.params_as(FusedParams).stages[0].op if node.op == NAME else node.op
 
 
 def stages_of(node: Node) -> tuple[Stage, ...]:
     """A node as a chain: its stages, or itself as the only one."""
     if node.op == NAME:
-        params: FusedParams = node.params
+        params = node.params_as(FusedParams)
         return params.stages
     return (Stage(node.op, node.params, len(node.inputs), 0, len(node.parameters)),)
 

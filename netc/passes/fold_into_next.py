@@ -21,6 +21,7 @@ import numpy as np
 from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import has_role
+from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.define import Affine
 from netc.ops.role import Role
 from netc.passes.base import Log, Pass
@@ -99,7 +100,7 @@ def _no_place_for_shift(draft: Draft, reader: Node) -> str | None:
     if has_role(reader.op, Role.CONVOLUTION) and reaches_beyond(draft, reader):
         return f"the padding of `{reader.name}` is zero after the shift, not before it"
     if has_role(reader.op, Role.DECONVOLUTION):
-        axes = reader.params.window.axes(draft.shape(reader.inputs[0])[2:])
+        axes = reader.params_as(ConvolutionParams).window.axes(draft.shape(reader.inputs[0])[2:])
         if any((axis.kernel, axis.stride, axis.pad) != (1, 1, 0) for axis in axes):
             return f"outputs of `{reader.name}` are sums over different weights"
     return None

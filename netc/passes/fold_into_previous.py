@@ -26,6 +26,8 @@ from netc.ir.graph import Graph, Node
 from netc.ops.batch_norm import uses_batch_statistics
 from netc.ops.catalog import has_role
 from netc.ops.define import Affine
+from netc.ops.joining import ConcatParams
+from netc.ops.pooling import PoolingParams
 from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 from netc.passes.linear import (
@@ -166,15 +168,17 @@ def _check_product(draft: Draft, node: Node) -> None:
 
 
 def _check_pooling(draft: Draft, node: Node, affine: Affine) -> None:
-    if node.params.method != "AVE":
+    params = node.params_as(PoolingParams)
+    if params.method != "AVE":
         raise _DeclinedError(f"`{node.name}` takes no average", told=False)
-    if np.any(affine.shift != 0) and not averages_inside(node.params, draft.shape(node.inputs[0])):
+    inside = averages_inside(params, draft.shape(node.inputs[0]))
+    if np.any(affine.shift != 0) and not inside:
         raise _DeclinedError(f"`{node.name}` has windows beyond its input, where there is no shift")
 
 
 def _parts(draft: Draft, node: Node, start: int) -> Iterator[_Share]:
     axes = len(draft.shape(node.outputs[0]))
-    if node.params.axis not in (1, 1 - axes):
+    if node.params_as(ConcatParams).axis not in (1, 1 - axes):
         raise _DeclinedError(f"`{node.name}` does not join channels", told=False)
     for value in node.inputs:
         yield _Share(value, start, node)

@@ -33,8 +33,9 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.gradient import GradientParams
 from netc.ops.gradient_update import NAME, GradientUpdateParams, is_in_rows
-from netc.ops.update import UPDATE
+from netc.ops.update import UPDATE, UpdateParams
 from netc.passes.base import Log, Pass
 from netc.passes.gather_rows import Averaged, averaged, few_rows, gather_rows
 
@@ -55,11 +56,11 @@ def fuse_updates(graph: Graph, log: Log) -> Graph:
     """Large gradients of inner products and the updates by them become one node each."""
     draft = Draft(graph)
     for node in draft:
-        if node.op != UPDATE or not node.params.reached:
+        if node.op != UPDATE or not node.params_as(UpdateParams).reached:
             continue
         mean = averaged(draft, node)
         sums, made = ([], [mean.made]) if mean else _summands(draft, node.inputs[0])
-        if not made or not all(one.op == GRADIENT and is_in_rows(one.params) for one in made):
+        if not made or not all(map(_is_in_rows, made)):
             continue
         size = _BYTES * count(draft.shape(node.inputs[0]))
         reason = _reason(draft, node, size) or _reason_of_ranks(draft, mean)
@@ -109,7 +110,7 @@ def _summands(draft: Draft, value: str) -> tuple[list[Node], list[Node]]:
 
 def _reason(draft: Draft, node: Node, size: int) -> str:
     """Why a gradient has to be held whole; empty where it has not."""
-    params = node.params
+    params = node.params_as(UpdateParams)
     rows, columns = draft.shape(node.inputs[0])
     if draft.only_reader(node.inputs[0]) is None:
         return "its gradient is needed elsewhere too"
@@ -120,11 +121,16 @@ def _reason(draft: Draft, node: Node, size: int) -> str:
     return ""
 
 
+def _is_in_rows(node: Node) -> bool:
+    return node.op == GRADIENT and is_in_rows(node.params_as(GradientParams))
+
+
 def _joined(made: Sequence[Node], update: Node) -> Node:
+    gradients = tuple(one.params_as(GradientParams) for one in made)
     return Node(
         update.name,
         NAME,
-        GradientUpdateParams(tuple(one.params for one in made), update.params),
+        GradientUpdateParams(gradients, update.params_as(UpdateParams)),
         (*(value for one in made for value in one.inputs), *update.inputs[1:]),
         update.outputs,
         (),

@@ -30,6 +30,7 @@ from typing import NamedTuple
 from netc.ir.draft import Draft
 from netc.ir.graph import Node
 from netc.ir.types import Shape, count
+from netc.ops.gradient import GradientParams
 from netc.ops.gradient_update import NAME, GradientUpdateParams
 from netc.ops.ranks import FINISH, FINISH_ROWS, START_ROWS, SumParams
 from netc.ops.update import UpdateParams
@@ -45,14 +46,13 @@ class Averaged(NamedTuple):
     @property
     def params(self) -> SumParams:
         """Of both sums' nodes."""
-        params: SumParams = self.finish.params
-        return params
+        return self.finish.params_as(SumParams)
 
 
 def averaged(draft: Draft, update: Node) -> Averaged | None:
     """How the gradient of an update is averaged in shared memory; None where it is not."""
     finish = draft.producer(update.inputs[0])
-    if finish is None or finish.op != FINISH or not finish.params.sliced:
+    if finish is None or finish.op != FINISH or not finish.params_as(SumParams).sliced:
         return None
     start = draft.producer(finish.inputs[0])
     made = None if start is None else draft.producer(start.inputs[0])
@@ -93,10 +93,10 @@ def _rows(node: Node, op: str, inputs: Sequence[str], outputs: Sequence[str]) ->
 
 def _joined(draft: Draft, update: Node, found: Averaged, gathered: Sequence[str]) -> Node:
     made, params, ranks = found.made, found.params, found.params.ranks
-    own: UpdateParams = update.params
+    own = update.params_as(UpdateParams)
     part = rows_of(draft.shape(found.start.inputs[0]), params.rank, ranks)
     # The mean over the ranks is the sum of their gradients divided as one over passes is.
-    of_all = (made.params,) * ranks
+    of_all = (made.params_as(GradientParams),) * ranks
     joined = GradientUpdateParams(of_all, replace(own, part=part, iter_size=ranks))
     inputs = (*gathered, *update.inputs[1:])
     return replace(update, op=NAME, params=joined, inputs=inputs)

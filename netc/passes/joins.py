@@ -23,6 +23,7 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import canonical_axis
 from netc.ops.catalog import has_role
+from netc.ops.joining import ConcatParams, SliceParams
 from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 
@@ -40,7 +41,8 @@ def simplify_joins(graph: Graph, log: Log) -> Graph:
 
 
 def _axis(draft: Draft, node: Node) -> int:
-    return canonical_axis(node.params.axis, len(draft.shape(node.inputs[0])))
+    axis = node.params_as(ConcatParams, SliceParams).axis
+    return canonical_axis(axis, len(draft.shape(node.inputs[0])))
 
 
 def _joins_along(node: Node | None, draft: Draft, axis: int) -> TypeGuard[Node]:

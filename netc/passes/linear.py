@@ -7,14 +7,15 @@ float64 and rounded once.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Array, Node
+from netc.ir.params import HasParams
 from netc.ir.types import Shape
 from netc.ops.catalog import has_role
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
@@ -28,10 +29,11 @@ _BLOCK = 2**16  # weights that are multiplied at a time, to stay in the cache
 _LARGEST = 1e18  # factor: no float32 that a net holds overflows by it
 
 
-class ProductLayer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ProductLayer(HasParams):
     """A product layer's parameters and arrays; ``bias`` is None where it has none."""
 
-    params: Any
+    params: ConvolutionParams | InnerProductParams
     weight: Array
     bias: Array | None
 
@@ -44,16 +46,22 @@ class ProductLayer(NamedTuple):
 def product_of(draft: Draft, node: Node) -> ProductLayer:
     """A product node with its arrays."""
     arrays = [draft.array(name) for name in node.parameters]
-    return ProductLayer(node.params, arrays[0], arrays[1] if len(arrays) > 1 else None)
+    params = node.params_as(ConvolutionParams, InnerProductParams)
+    return ProductLayer(params, arrays[0], arrays[1] if len(arrays) > 1 else None)
 
 
 def with_product(draft: Draft, node: Node, product: ProductLayer) -> Node:
     """The node made to be ``product``, with arrays of its own in the draft."""
+    return with_arrays(draft, replace(node, params=product.params), product.arrays)
+
+
+def with_arrays(draft: Draft, node: Node, arrays: Sequence[Array]) -> Node:
+    """The node with these arrays as its parameters, which the draft has for it alone."""
     names = tuple(
         draft.fresh_parameter(f"{node.name}/{index}~folded", np.ascontiguousarray(array))
-        for index, array in enumerate(product.arrays)
+        for index, array in enumerate(arrays)
     )
-    return replace(node, params=product.params, parameters=names, param_specs=())
+    return replace(node, parameters=names, param_specs=())
 
 
 def is_product(node: Node) -> bool:
@@ -61,10 +69,11 @@ def is_product(node: Node) -> bool:
     return has_role(node.op, Role.PRODUCT) and len(node.inputs) == 1 and len(node.outputs) == 1
 
 
-def channels_are_axis_one(params: Any, shape: Shape) -> bool:
+def channels_are_axis_one(params: object, shape: Shape) -> bool:
     """True if a product of a value of this shape takes its channels, or vector, from axis 1 on."""
-    linear = isinstance(params, ConvolutionParams | InnerProductParams)
-    return linear and params.axis in (1, 1 - len(shape))
+    if not isinstance(params, ConvolutionParams | InnerProductParams):
+        return False
+    return params.axis in (1, 1 - len(shape))
 
 
 def is_tame(affine: Affine) -> bool:
@@ -83,7 +92,7 @@ def followed_by(op: str, product: ProductLayer, affine: Affine) -> ProductLayer:
             weight.reshape(group, inputs // group, outputs, -1),
             affine.scale.reshape(group, 1, outputs, 1),
         )
-    elif has_role(op, Role.INNER_PRODUCT) and product.params.transpose:
+    elif has_role(op, Role.INNER_PRODUCT) and product.params_as(InnerProductParams).transpose:
         scaled = _scaled(weight, affine.scale[None, :])
     else:
         scaled = _scaled(weight.reshape(len(weight), -1), affine.scale[:, None])
@@ -114,7 +123,7 @@ def preceded_by(op: str, product: ProductLayer, affine: Affine) -> ProductLayer:
         return _vector_preceded_by(product, affine)
     if has_role(op, Role.DECONVOLUTION):
         return _deconvolution_preceded_by(product, affine)
-    weight, group = product.weight, product.params.group
+    weight, group = product.weight, product.params_as(ConvolutionParams).group
     outputs, share = weight.shape[:2]
     grouped = weight.reshape(group, outputs // group, share, -1)
     scaled = _scaled(grouped, affine.scale.reshape(group, 1, share, 1))
@@ -124,7 +133,7 @@ def preceded_by(op: str, product: ProductLayer, affine: Affine) -> ProductLayer:
 
 def _deconvolution_preceded_by(product: ProductLayer, affine: Affine) -> ProductLayer:
     """A shift is right for a kernel of one element alone."""
-    weight, group = product.weight, product.params.group
+    weight, group = product.weight, product.params_as(ConvolutionParams).group
     share = len(weight) // group
     scaled = _scaled(weight.reshape(len(weight), -1), affine.scale[:, None])
     taps = weight.reshape(group, share, weight.shape[1], -1).sum(axis=3, dtype=np.float64)
@@ -134,7 +143,7 @@ def _deconvolution_preceded_by(product: ProductLayer, affine: Affine) -> Product
 
 def _vector_preceded_by(product: ProductLayer, affine: Affine) -> ProductLayer:
     """The vector is the channels' elements, one channel after another."""
-    transposed = product.params.transpose
+    transposed = product.params_as(InnerProductParams).transpose
     matrix = product.weight.T if transposed else product.weight
     outputs, channels = len(matrix), len(affine.scale)
     grouped = matrix.reshape(outputs, channels, -1)
@@ -155,7 +164,7 @@ def _with(product: ProductLayer, weight: Array, added: Wide) -> ProductLayer:
 
 def reaches_beyond(draft: Draft, node: Node) -> bool:
     """True if any window of a convolution reaches beyond its input, where zeros are read."""
-    axes = convolution_axes(node.params, draft.shape(node.inputs[0]))
+    axes = convolution_axes(node.params_as(ConvolutionParams), draft.shape(node.inputs[0]))
     return any(
         axis.pad > 0 or (axis.out - 1) * axis.stride + axis.extent > axis.size for axis in axes
     )

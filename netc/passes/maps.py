@@ -21,7 +21,7 @@ from netc.ops.define import Affine
 from netc.ops.filler import CONSTANT_ZERO
 from netc.ops.scale_bias import OperandParams
 from netc.passes.base import Log, Pass
-from netc.passes.linear import ProductLayer, is_tame, with_product
+from netc.passes.linear import is_tame, with_arrays
 
 
 def is_map(node: Node) -> bool:
@@ -98,7 +98,7 @@ def _merge(draft: Draft, chain: list[Node], affine: Affine) -> None:
         spans=sum((n.spans for n in chain), ()),
     )
     arrays = affine.scale.astype(np.float32), affine.shift.astype(np.float32)
-    draft.put(last.name, with_product(draft, node, ProductLayer(node.params, *arrays)))
+    draft.put(last.name, with_arrays(draft, node, arrays))
     for earlier in chain[:-1]:
         draft.remove(earlier.name)
 

@@ -17,18 +17,19 @@ only. Groups that differ become as many groups as divide both.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import gcd
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from netc.ir.draft import Draft
 from netc.ir.graph import Array, Graph, Node
+from netc.ir.params import HasParams
 from netc.ir.types import Shape, canonical_axis, count
 from netc.memory import check_memory
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
+from netc.ops.linear import InnerProductParams
 from netc.ops.role import Role
 from netc.ops.window import Axis, Window
 from netc.passes.base import Log, Pass
@@ -48,10 +49,11 @@ _WIDE = 8  # bytes of a float64
 _MAX_MULTIPLY_ADDS = 2**34
 
 
-class _Joint(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Joint(HasParams):
     """Two products as one: its parameters, and the multiply-adds of making its weights."""
 
-    params: Any
+    params: ConvolutionParams | InnerProductParams
     weights_macs: int
 
 
@@ -83,16 +85,12 @@ def _joint(draft: Draft, first: Node, then: Node) -> _Joint | str | None:
 
 def _joint_vectors(draft: Draft, first: Node, then: Node) -> _Joint | None:
     x, between = draft.shape(first.inputs[0]), draft.shape(then.inputs[0])
-    axis = canonical_axis(first.params.axis, len(x))
-    if canonical_axis(then.params.axis, len(between)) != axis:
+    one, two = (node.params_as(InnerProductParams) for node in (first, then))
+    axis = canonical_axis(one.axis, len(x))
+    if canonical_axis(two.axis, len(between)) != axis:
         return None
-    params = replace(then.params, axis=axis, transpose=False, bias=_has_bias(first, then))
-    outputs, inner = then.params.num_output, first.params.num_output
-    return _Joint(params, outputs * inner * count(x, axis))
-
-
-def _has_bias(first: Node, then: Node) -> bool:
-    return bool(first.params.bias or then.params.bias)
+    params = replace(two, axis=axis, transpose=False, bias=one.bias or two.bias)
+    return _Joint(params, two.num_output * one.num_output * count(x, axis))
 
 
 def _joint_windows(draft: Draft, first: Node, then: Node) -> _Joint | str | None:
@@ -100,16 +98,17 @@ def _joint_windows(draft: Draft, first: Node, then: Node) -> _Joint | str | None
     nodes = (first, then)
     if not all(channels_are_axis_one(n.params, s) for n, s in zip(nodes, shapes, strict=True)):
         return None
-    axes = [convolution_axes(n.params, s) for n, s in zip(nodes, shapes, strict=True)]
+    one, two = (node.params_as(ConvolutionParams) for node in nodes)
+    axes = [convolution_axes(params, s) for params, s in zip((one, two), shapes, strict=True)]
     window = _joint_window(*axes)
     if window is None or any(_overhangs(axis) for both in axes for axis in both):
         return None
-    if first.params.bias and reaches_beyond(draft, then):
+    if one.bias and reaches_beyond(draft, then):
         if np.any(product_of(draft, first).bias):
             return f"the padding of `{then.name}` is zero after the bias, not before it"
-    group = gcd(first.params.group, then.params.group)
-    params = replace(then.params, window=window, group=group, axis=1, bias=_has_bias(first, then))
-    outputs, inner, inputs = then.params.num_output, first.params.num_output, shapes[0][1]
+    group = gcd(one.group, two.group)
+    params = replace(two, window=window, group=group, axis=1, bias=one.bias or two.bias)
+    outputs, inner, inputs = two.num_output, one.num_output, shapes[0][1]
     taps = count(window.kernel)
     return _Joint(params, outputs * inner * inputs * taps // group**2)
 
@@ -172,9 +171,9 @@ def _multiply(draft: Draft, first: Node, then: Node, joint: _Joint) -> None:
     what = f"the weights of layers `{first.name}` and `{then.name}`, multiplied into one,"
     check_memory(_bytes(*products, joint.weights_macs), what, then.span)
     if has_role(then.op, Role.INNER_PRODUCT):
-        made = _multiplied_vectors(*products, joint.params)
+        made = _multiplied_vectors(*products, joint.params_as(InnerProductParams))
     else:
-        made = _multiplied_windows(*products, joint.params)
+        made = _multiplied_windows(*products, joint.params_as(ConvolutionParams))
     merged = replace(then, inputs=first.inputs, spans=first.spans + then.spans)
     draft.put(then.name, with_product(draft, merged, made))
     draft.remove(first.name)
@@ -183,17 +182,22 @@ def _multiply(draft: Draft, first: Node, then: Node, joint: _Joint) -> None:
 def _bytes(first: ProductLayer, then: ProductLayer, macs: int) -> int:
     """What multiplying takes: the factors in float64, of a vector's second one a block."""
     if isinstance(then.params, ConvolutionParams):
-        group = gcd(first.params.group, then.params.group)
-        sizes = [p.weight.size * int(p.params.group) // group for p in (first, then)]
+        groups = [p.params_as(ConvolutionParams).group for p in (first, then)]
+        group = gcd(*groups)
+        sizes = [p.weight.size * of // group for p, of in zip((first, then), groups, strict=True)]
         middle = len(first.weight) // group
     else:
         sizes = [first.weight.size, min(then.weight.size, max(_BLOCK, max(then.weight.shape)))]
-        middle = int(first.params.num_output)
+        middle = first.params.num_output
     return _WIDE * (sum(sizes) + 2 * macs // max(1, middle))
 
 
-def _multiplied_vectors(first: ProductLayer, then: ProductLayer, params: object) -> ProductLayer:
-    inner, outer = (p.weight.T if p.params.transpose else p.weight for p in (first, then))
+def _multiplied_vectors(
+    first: ProductLayer, then: ProductLayer, params: InnerProductParams
+) -> ProductLayer:
+    inner, outer = (
+        p.weight.T if p.params_as(InnerProductParams).transpose else p.weight for p in (first, then)
+    )
     wide = inner.astype(np.float64)
     weight = np.empty((len(outer), inner.shape[1]), np.float32)
     added = None if first.bias is None else first.bias.astype(np.float64)
@@ -212,8 +216,8 @@ def _multiplied_windows(
 ) -> ProductLayer:
     """Group by group: then[o, m, k] * first[m, i, l] summed over m, one of k and l being 1."""
     group = params.group
-    outer = _regrouped(then.weight, then.params.group, group)
-    inner = _regrouped(first.weight, first.params.group, group)
+    outer = _regrouped(then.weight, then.params_as(ConvolutionParams).group, group)
+    inner = _regrouped(first.weight, first.params_as(ConvolutionParams).group, group)
     outputs, middle, taps = outer.shape[1:]
     inputs = inner.shape[2]
     if taps == 1:
@@ -241,7 +245,10 @@ def _regrouped(weight: Array, groups: int, wanted: int) -> Wide:
 
 
 def _product(
-    params: object, weight: Wide | Array, bias: Wide | None, then: ProductLayer
+    params: ConvolutionParams | InnerProductParams,
+    weight: Wide | Array,
+    bias: Wide | None,
+    then: ProductLayer,
 ) -> ProductLayer:
     """The product with the second one's bias added, rounded to float32."""
     rounded = weight.astype(np.float32, copy=False)

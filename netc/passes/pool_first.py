@@ -23,7 +23,8 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.catalog import CATALOG, has_role
-from netc.ops.convolution_params import convolution_axes
+from netc.ops.convolution_params import ConvolutionParams, convolution_axes
+from netc.ops.pooling import PoolingParams
 from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 from netc.passes.linear import channels_are_axis_one, is_product, product_of
@@ -34,7 +35,7 @@ def pool_first(graph: Graph, log: Log) -> Graph:
     """Swap linear 1x1 convolutions with the average poolings that alone read them."""
     draft = Draft(graph)
     for pool in draft:
-        if has_role(pool.op, Role.POOLING) and pool.params.method == "AVE":
+        if has_role(pool.op, Role.POOLING) and pool.params_as(PoolingParams).method == "AVE":
             before = draft.producer(pool.inputs[0])
             if before is not None and _is_pointwise(draft, before):
                 _decide(draft, before, pool, log)
@@ -46,7 +47,7 @@ def _is_pointwise(draft: Draft, node: Node) -> bool:
     if not has_role(node.op, Role.CONVOLUTION) or not is_product(node):
         return False
     shape = draft.shape(node.inputs[0])
-    axes = convolution_axes(node.params, shape)
+    axes = convolution_axes(node.params_as(ConvolutionParams), shape)
     return channels_are_axis_one(node.params, shape) and all(
         (axis.kernel, axis.stride, axis.pad) == (1, 1, 0) for axis in axes
     )
@@ -87,7 +88,7 @@ def _obstacle(draft: Draft, convolution: Node, pool: Node) -> str | None:
     variable = draft.is_variable(*convolution.parameters)
     if bias is None or not (variable or np.any(bias)):
         return None
-    if averages_inside(pool.params, draft.shape(pool.inputs[0])):
+    if averages_inside(pool.params_as(PoolingParams), draft.shape(pool.inputs[0])):
         return None
     return f"`{pool.name}` has windows beyond its input, where there is no bias"
 

@@ -18,6 +18,7 @@ from netc.ir.draft import Draft
 from netc.ir.edit import live_nodes, with_nodes
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.rectifiers import ReLUParams
 from netc.ops.role import Role
 from netc.passes.base import Log, Pass
 
@@ -61,7 +62,7 @@ def _rectifies_again(draft: Draft, node: Node) -> bool:
     return (
         before is not None
         and has_role(before.op, Role.RECTIFIER)
-        and not before.params.negative_slope
+        and not before.params_as(ReLUParams).negative_slope
     )
 
 

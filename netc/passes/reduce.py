@@ -21,9 +21,13 @@ from dataclasses import replace
 from netc.ir.edit import with_nodes
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.fused import NAME, FusedParams, Stage, bind_stages
+from netc.ops.joining import ConcatParams
+from netc.ops.linear import InnerProductParams
 from netc.ops.numbers import all_finite
+from netc.ops.pooling import PoolingParams
 from netc.ops.reduced import (
     REDUCED_CONVOLUTION,
     REDUCED_DECONVOLUTION,
@@ -120,7 +124,7 @@ def _reduced(graph: Graph, node: Node, choose: Choice, objection: Objection, log
         return node
     first, *rest = stages_of(node)
     op = next(name for role, name in OPS.items() if has_role(first.op, role))
-    params = ReducedParams(first.params, number)
+    params = ReducedParams(first.params_as(ConvolutionParams, InnerProductParams), number)
     log.applied(f"computed in {number.name}", node.name)
     if not rest:
         return replace(node, op=op, params=params)
@@ -142,7 +146,8 @@ def _misfit(graph: Graph, node: Node, number: Number) -> str | None:
     if weights.variable or weights.owner is not None or weights.array is None:
         return "its weights are variables, or read in another shape too"
     op = CATALOG[first.stage.op]
-    return misfit(op, first.stage.params, shape, weights.array, number)
+    params = first.stage.params_as(ConvolutionParams, InnerProductParams)
+    return misfit(op, params, shape, weights.array, number)
 
 
 # Values that are rounded where they are made
@@ -201,8 +206,8 @@ def _passes_on(graph: Graph, node: Node, number: Number) -> bool:
     if role is None or number.name not in PASSED_ON[role]:
         return False
     if role is Role.CONCAT:
-        return node.params.axis in (1, -3) and len(node.inputs) > 1
-    return bool(node.params.method == "MAX")
+        return node.params_as(ConcatParams).axis in (1, -3) and len(node.inputs) > 1
+    return node.params_as(PoolingParams).method == "MAX"
 
 
 def _makes_reduced(node: Node) -> bool:
@@ -213,10 +218,10 @@ def _makes_reduced(node: Node) -> bool:
 
 def _fills_words(graph: Graph, node: Node, number: Number) -> bool:
     """True if no group of a product's outputs ends within a word, and no pixel's."""
-    params = stages_of(node)[0].params.product
-    groups: int = getattr(params, "group", 1)
+    params = stages_of(node)[0].params_as(ReducedParams).product
+    groups = params.group if isinstance(params, ConvolutionParams) else 1
     together = 1 if is_depthwise(params, graph.shape(node.inputs[0])) else groups
-    return bool(params.num_output // together % number.per_word == 0)
+    return params.num_output // together % number.per_word == 0
 
 
 def _is_finished(stages: list[Stage]) -> bool:
@@ -265,7 +270,7 @@ def _reads(
     if not has_role(stages[0].op, Role.REDUCED_PRODUCT):
         number = found.get(node.outputs[0]) if node.outputs else None
         return (number,) if number is not None and _passes_on(graph, node, number) else None
-    params: ReducedParams = stages[0].params
+    params = stages[0].params_as(ReducedParams)
     added = len(stages) > 1 and is_plain_sum(stages[1]) and node.inputs[1] == value
     if node.inputs.count(value) != added + (node.inputs[0] == value):
         return None
@@ -285,7 +290,7 @@ def kept_reduced(graph: Graph) -> Mapping[str, Number]:
             continue
         last = stages_of(node)[-1]
         if has_role(last.op, Role.ROUNDING):
-            params: RoundingParams = last.params
+            params = last.params_as(RoundingParams)
             found[node.outputs[0]] = params.number
             continue
         number = found.get(node.inputs[0]) if node.inputs else None

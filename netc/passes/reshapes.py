@@ -21,6 +21,7 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import canonical_axis
 from netc.ops.catalog import has_role
+from netc.ops.linear import InnerProductParams
 from netc.ops.reshaping import ReshapeParams
 from netc.ops.role import Role
 from netc.passes.base import Log, Pass
@@ -69,11 +70,12 @@ def _merge(draft: Draft, before: Node, node: Node, log: Log) -> None:
 
 def _read_through(draft: Draft, before: Node, node: Node, log: Log) -> None:
     source, flat = draft.shape(before.inputs[0]), draft.shape(node.inputs[0])
-    axis = canonical_axis(node.params.axis, len(flat))
+    product = node.params_as(InnerProductParams)
+    axis = canonical_axis(product.axis, len(flat))
     if source[:axis] != flat[:axis] or len(source) <= axis:
         log.missed(f"`{before.name}` changes the axes before its `axis` {axis}", node.name)
         return
-    params = replace(node.params, axis=axis)
+    params = replace(product, axis=axis)
     draft.put(node.name, replace(node, params=params, inputs=before.inputs))
     log.applied(f"InnerProduct reads what the {before.op} before it reads", node.name, before.name)
     draft.remove_unneeded(before)

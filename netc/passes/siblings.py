@@ -54,7 +54,7 @@ def _group_key(graph: Graph, node: Node, log: Log) -> tuple[object, ...] | None:
     first = stages_of(node)[0]
     if not has_role(first.op, Role.CONVOLUTION) or len(node.outputs) != 1:
         return None
-    params: ConvolutionParams = first.params
+    params = first.params_as(ConvolutionParams)
     shape = graph.shape(node.inputs[0])
     if params.axis != 1 or len(shape) != 4 or params.group != 1:
         return None

@@ -42,7 +42,8 @@ def split_eltwise(graph: Graph, log: Log) -> Graph:
 
 def _split(draft: Draft, node: Node) -> None:
     """The first bottoms in the node's place, the others behind it."""
-    params, output, shape = node.params, node.outputs[0], draft.shape(node.outputs[0])
+    params, output = node.params_as(EltwiseParams), node.outputs[0]
+    shape = draft.shape(output)
     coeff: Sequence[float] = params.coeff or (1.0,) * len(node.inputs)
     made = draft.fresh_value(f"{output}~{MAX_BOTTOMS}", output, shape)
     first = _factors(params, coeff[:MAX_BOTTOMS])

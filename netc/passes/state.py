@@ -79,7 +79,7 @@ def carry_state(graph: Graph) -> Carried:
 
 def _exposed(graph: Graph, node: Node, values: dict[str, Value], states: dict[str, str]) -> Node:
     """The node with its first and last states as values of the graph."""
-    streams, params = graph.shape(node.inputs[0])[1], node.params
+    streams, params = graph.shape(node.inputs[0])[1], node.params_as(RecurrentParams)
     shape = (1, streams, params.num_output)
     fed: list[str] = []
     given: list[str] = []

@@ -28,7 +28,7 @@ from netc.ir.types import Shape, count
 from netc.ops.catalog import has_role
 from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.fused import NAME, FusedParams, Stage
-from netc.ops.pooling import pooling_axes
+from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.role import Role
 from netc.ops.window import Axis
 from netc.passes.base import Log, Pass
@@ -111,12 +111,17 @@ def cut(between: Shape, output: Shape, weights: int, window: Axis) -> Bands:
 
 def may_run_whole(stage: Stage, window: Axis) -> bool:
     """True if a backend may do the second layer by an algorithm that has tiles of its own."""
-    return has_role(stage.op, Role.CONVOLUTION) and stage.params.group == 1 and window.stride == 1
+    if not has_role(stage.op, Role.CONVOLUTION) or window.stride != 1:
+        return False
+    return stage.params_as(ConvolutionParams).group == 1
 
 
 def _convolution(node: Node) -> ConvolutionParams | None:
     stage = stages_of(node)[0]
-    return stage.params if has_role(stage.op, Role.CONVOLUTION) and stage.params.axis == 1 else None
+    if not has_role(stage.op, Role.CONVOLUTION):
+        return None
+    params = stage.params_as(ConvolutionParams)
+    return params if params.axis == 1 else None
 
 
 def _is_producer(draft: Draft, node: Node) -> bool:
@@ -148,13 +153,16 @@ def _window(draft: Draft, first: Node, then: Node) -> Axis | None:
 
 def window_of(stage: Stage, shape: Shape) -> Axis | None:
     """The window along rows of a convolution or pooling that can run in bands; else None."""
-    params = stage.params
     if has_role(stage.op, Role.POOLING):
-        rows = pooling_axes(params, shape)[0]
+        pooling = stage.params_as(PoolingParams)
+        rows = pooling_axes(pooling, shape)[0]
         # The divisor of an average depends on how far the window reaches into the padding.
-        plain = params.method == "MAX" or (params.method == "AVE" and rows.pad == 0)
+        plain = pooling.method == "MAX" or (pooling.method == "AVE" and rows.pad == 0)
         return rows if plain and rows.kernel < rows.size else None
-    if not has_role(stage.op, Role.CONVOLUTION) or params.axis != 1:
+    if not has_role(stage.op, Role.CONVOLUTION):
+        return None
+    params = stage.params_as(ConvolutionParams)
+    if params.axis != 1:
         return None
     return params.window.axes(shape[2:])[0] if params.group == 1 else None
 

@@ -26,7 +26,7 @@ from netc.ir.draft import Draft
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count
 from netc.ops.catalog import CATALOG, has_role
-from netc.ops.convolution_params import convolution_axes
+from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.define import ShapeError
 from netc.ops.linear import InnerProductParams
 from netc.ops.reshaping import ReshapeParams
@@ -50,15 +50,16 @@ def _covers_all(draft: Draft, node: Node) -> bool:
     shape = draft.shape(node.inputs[0])
     if len(shape) < 3 or not is_product(node) or not channels_are_axis_one(node.params, shape):
         return False
-    axes = convolution_axes(node.params, shape)
+    axes = convolution_axes(node.params_as(ConvolutionParams), shape)
     return all(a.pad == 0 and a.out == 1 and a.kernel == a.extent == a.size for a in axes)
 
 
 def _convert(draft: Draft, node: Node, log: Log) -> None:
-    if node.params.group > 1:
-        log.missed(f"its window is all of the input, in {node.params.group} groups", node.name)
+    convolution = node.params_as(ConvolutionParams)
+    if convolution.group > 1:
+        log.missed(f"its window is all of the input, in {convolution.group} groups", node.name)
         return
-    params = InnerProductParams(node.params.num_output, bias=node.params.bias)
+    params = InnerProductParams(convolution.num_output, bias=convolution.bias)
     value, shape = node.outputs[0], draft.shape(node.outputs[0])
     flat = draft.fresh_value(f"{value}~flat", value, shape[:2])
     vector = replace(

@@ -16,6 +16,7 @@ from netc.frontend import read_net
 from netc.ir.graph import Graph
 from netc.lower.rules import NetState
 from netc.ops.catalog import has_role
+from netc.ops.linear import InnerProductParams
 from netc.ops.role import Role
 from netc.predict.member import Member, PredictorOptions, compile_options, own_shapes
 from netc.schema.convert import to_document
@@ -52,6 +53,6 @@ def _check_axes(graph: Graph) -> None:
     for node in graph.nodes:
         if has_role(node.op, Role.INNER_PRODUCT):
             axes = len(graph.shape(node.inputs[0]))
-            if node.params.axis not in (1, 1 - axes) or axes not in (2, 4):
+            if node.params_as(InnerProductParams).axis not in (1, 1 - axes) or axes not in (2, 4):
                 message = f"layer `{node.name}` (InnerProduct) has no form as a convolution"
                 raise NetcError(Diagnostic("no-dense-form", message, node.span))

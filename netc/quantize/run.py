@@ -15,6 +15,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.feeding import input_shapes
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import has_role
+from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.reduced import Int8, is_depthwise, weight_codes
 from netc.ops.role import Role
 from netc.passes.epilogue import stages_of
@@ -141,9 +142,10 @@ def _has_scales_by_rows(graph: Graph, node: Node) -> bool:
     A deconvolution's rows are of its inputs.
     """
     first = stages_of(node)[0]
-    return not has_role(first.op, Role.DECONVOLUTION) or is_depthwise(
-        first.params, graph.shape(product_input(node))
-    )
+    if not has_role(first.op, Role.DECONVOLUTION):
+        return True
+    params = first.params_as(ConvolutionParams)
+    return is_depthwise(params, graph.shape(product_input(node)))
 
 
 def _same_codes(own: Any, folded: Any) -> bool:

@@ -12,7 +12,7 @@ from netc.ir.graph import Graph
 from netc.ir.types import count
 from netc.ops.gradient_update import part_of
 from netc.ops.inputs import ParameterParams
-from netc.ops.ranks import START, enter
+from netc.ops.ranks import START, SumParams, enter
 from netc.ranks.shared import SharedSums
 from netc.solver.distributed import Distributed
 from netc.train.distribute import Distribution, owners
@@ -89,7 +89,7 @@ def _placed_sums(graph: Graph, sums: SharedSums) -> Variables:
         if maker is not None and isinstance(maker.params, ParameterParams):
             variable = graph.parameters[maker.parameters[0]]
             assert variable.array is not None
-            begin = node.params.offset
+            begin = node.params_as(SumParams).offset
             memory = sums.gradients[begin : begin + variable.array.size]
             found.add(Variable(variable.name, variable.array, memory))
     return found

@@ -11,6 +11,8 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.migrate.change import Change
 from netc.ops.catalog import has_role
+from netc.ops.convolution_params import ConvolutionParams
+from netc.ops.linear import InnerProductParams
 from netc.ops.role import Role
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers, with_scalar, with_texts
@@ -152,7 +154,7 @@ class ToConvolutions(Surgeon):
 
     def _takes_vector(self, node: Node) -> bool:
         if has_role(node.op, Role.INNER_PRODUCT):
-            return node.params.axis in (1, -1)
+            return node.params_as(InnerProductParams).axis in (1, -1)
         graph = self.before.graph
         between = has_role(node.op, _KEEP_PLACES) and not set(node.outputs) & set(graph.outputs)
         return between and all(self._feeds_products(v) for v in node.outputs)
@@ -170,13 +172,14 @@ class ToConvolutions(Surgeon):
 
     def _convolution(self, node: Node, layer: Message) -> Message:
         channels, height, width = self.maps[node.inputs[0]]
-        if node.params.axis not in (1, 1 - len(self.before.graph.shape(node.inputs[0]))):
+        params = node.params_as(InnerProductParams)
+        if params.axis not in (1, 1 - len(self.before.graph.shape(node.inputs[0]))):
             raise layer.error("inner_product_param", "not-convolutional",
-                f"layer `{layer.get('name')}` takes its vector from axis {node.params.axis}, and a "
+                f"layer `{layer.get('name')}` takes its vector from axis {params.axis}, and a "
                 "convolution from axis 1")  # fmt: skip
-        outputs = node.params.num_output
+        outputs = params.num_output
         matrix = self.arrays[node.name].arrays[0]
-        matrix = matrix.T if node.params.transpose else matrix
+        matrix = matrix.T if params.transpose else matrix
         self.put(node, _CONVOLUTION, matrix.reshape(outputs, channels, height, width))
         self.maps[node.outputs[0]] = (outputs, 1, 1)
         size: dict[str, object] = {"kernel_size": [height]}
@@ -197,7 +200,7 @@ class ToInnerProducts(Surgeon):
         """An InnerProduct for a Convolution whose kernel covers the whole input."""
         if not self._is_one_window(node):
             return layer
-        outputs = node.params.num_output
+        outputs = node.params_as(ConvolutionParams).num_output
         weight = self.arrays[node.name].arrays[0]
         self.put(node, _INNER_PRODUCT, weight.reshape(outputs, -1))
         told = f"`{layer.get('name')}` became an InnerProduct of {outputs}x{weight[0].size}"
@@ -206,15 +209,14 @@ class ToInnerProducts(Surgeon):
 
     def _is_one_window(self, node: Node) -> bool:
         """Whether a convolution has one window, which is its whole input."""
-        if (
-            not has_role(node.op, Role.CONVOLUTION)
-            or len(node.inputs) != 1
-            or node.params.group != 1
-        ):
+        if not has_role(node.op, Role.CONVOLUTION) or len(node.inputs) != 1:
+            return False
+        params = node.params_as(ConvolutionParams)
+        if params.group != 1:
             return False
         graph = self.before.graph
         shape, made = graph.shape(node.inputs[0]), graph.shape(node.outputs[0])
         weight = self.arrays[node.name].arrays[0]
-        axes = node.params.window.axes(shape[2:]) if len(shape) == 4 else ()
+        axes = params.window.axes(shape[2:]) if len(shape) == 4 else ()
         plain = bool(axes) and all(axis.pad == 0 and axis.dilation == 1 for axis in axes)
         return plain and made[2:] == (1, 1) and weight.shape[2:] == shape[2:]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from netc.analysis.source_layers import source_op
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, show
 from netc.migrate.change import Change
 from netc.ops.catalog import LAYERS, has_role
+from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.define import ErasedOp, LayerContext
 from netc.ops.role import Role
-from netc.ops.source_layer import PartialShape
+from netc.ops.source_layer import PartialShape, SourceParams
 from netc.schema.message import Message
 from netc.surgery.build import message_of, with_layers
 from netc.surgery.examples import example
@@ -131,7 +132,8 @@ def _partial(layer: Message) -> Sequence[PartialShape | None]:
     """
     op = source_op(layer)
     assert op is not None
-    params: Any = _params(op, layer)
+    params = _params(op, layer)
+    assert isinstance(params, SourceParams)
     known = params.completed(params.shapes, partly=True)
     return [*known, *(None,) * (len(layer.get("top")) - len(known))]
 
@@ -233,7 +235,8 @@ def _channels(blob: str, layers: Sequence[Message], weights: Weights | None) -> 
             continue
         if has_role(layer.get("type"), Role.CONVOLUTION):
             arrays = () if weights is None else weights.get(layer.get("name"), ())
-            params: Any = _params(LAYERS[layer.get("type")], layer)
+            params = _params(LAYERS[layer.get("type")], layer)
+            assert isinstance(params, ConvolutionParams)
             return arrays[0].shape[1] * params.group if arrays and arrays[0].ndim == 4 else None
         if not learns(layer) or has_role(layer.get("type"), Role.CHANNEL_MAP):
             reached.update(layer.get("top"))

@@ -63,14 +63,17 @@ def factors_of(graph: Graph, gradients: Mapping[str, str], passes: int) -> dict[
     found = {}
     for parameter, value in gradients.items():
         node = graph.producers.get(value)
-        if node is None or node.op != GRADIENT or not is_in_rows(node.params):
+        if node is None or node.op != GRADIENT:
+            continue
+        gradient = node.params_as(GradientParams)
+        if not is_in_rows(gradient):
             continue
         shapes = [graph.values[v].shape for v in node.inputs]
         size = count(graph.parameters[parameter].shape or ())
         if None in shapes or node.parameters or len(graph.readers[value]) > 0:
             continue
         if 2 * passes * sum(count(shape) for shape in shapes if shape is not None) <= size:
-            found[parameter] = Factors(node.params, node.inputs, passes)
+            found[parameter] = Factors(gradient, node.inputs, passes)
     return found
 
 

@@ -10,7 +10,13 @@ from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.batch_norm import BatchNormParams
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.convolution_params import ConvolutionParams
+from netc.ops.cross_entropy import SoftmaxLossParams
+from netc.ops.linear import InnerProductParams
+from netc.ops.normalization import SoftmaxParams
+from netc.ops.rectifiers import ReLUParams
 from netc.ops.role import Role
+from netc.ops.scale_bias import OperandParams
 
 _PRODUCTS = Role.PRODUCT | Role.LOCAL_PRODUCT
 _REORDERING = Role.VIEW | Role.PERMUTATION | Role.COPY
@@ -71,7 +77,7 @@ def shiftless_scales(subject: LintedNet) -> Iterator[Diagnostic]:
             before is None
             or not isinstance(before.params, BatchNormParams)
             or len(node.inputs) > 1
-            or node.params.bias_filler
+            or node.params_as(OperandParams).bias_filler
         ):
             continue
         if not after or all(has_role(r.op, Role.BIAS | _PRODUCTS) for r in after):
@@ -90,7 +96,7 @@ def cancelled_biases(subject: LintedNet) -> Iterator[Diagnostic]:
     for node in subject.of(_PRODUCTS):
         readers = subject.readers(node.outputs[0])
         normalised = bool(readers) and all(has_role(r.op, Role.BATCH_NORM) for r in readers)
-        if not normalised or not node.params.bias:
+        if not normalised or not node.params_as(ConvolutionParams, InnerProductParams).bias:
             continue
         parameter = subject.graph.parameters.get(node.parameters[-1]) if node.parameters else None
         number = count(parameter.shape) if parameter and parameter.shape else 0
@@ -156,7 +162,7 @@ def clipped_scores(subject: LintedNet) -> Iterator[Diagnostic]:
 
 
 def _clips(node: Node) -> bool:
-    return has_role(node.op, Role.RECTIFIER) and not node.params.negative_slope
+    return has_role(node.op, Role.RECTIFIER) and not node.params_as(ReLUParams).negative_slope
 
 
 def squashed_twice(subject: LintedNet) -> Iterator[Diagnostic]:
@@ -188,7 +194,7 @@ def lonely_softmaxes(subject: LintedNet) -> Iterator[Diagnostic]:
     """softmax-of-one: softmax over one class."""
     for node in subject.of(Role.SOFTMAX):
         shape = subject.graph.values[node.inputs[0]].shape
-        axis = node.params.axis
+        axis = node.params_as(SoftmaxParams, SoftmaxLossParams).axis
         if shape is not None and -len(shape) <= axis < len(shape) and shape[axis] == 1:
             yield subject.note(
                 "softmax-of-one",

@@ -8,6 +8,8 @@ from netc.analysis.lint.rule import LintedNet, LintRule, Slide, axis_word, slide
 from netc.diagnostics import Diagnostic
 from netc.ir.types import show
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.convolution_params import ConvolutionParams
+from netc.ops.pooling import PoolingParams
 from netc.ops.role import Role
 from netc.ops.window import Axis, axis_name
 
@@ -107,11 +109,10 @@ def idle_kernels(subject: LintedNet) -> Iterator[Diagnostic]:
 def ceil_poolings(subject: LintedNet) -> Iterator[Diagnostic]:
     """ceil-pooling: poolings that make more outputs than PyTorch's default would."""
     for node, axes in slides(subject):
-        if (
-            not has_role(node.op, Role.POOLING)
-            or not node.params.ceil
-            or node.params.global_pooling
-        ):
+        if not has_role(node.op, Role.POOLING):
+            continue
+        params = node.params_as(PoolingParams)
+        if not params.ceil or params.global_pooling:
             continue
         floors = [(a.size + 2 * a.pad - a.kernel) // a.stride + 1 for a in axes]
         if floors != [a.out for a in axes]:
@@ -132,7 +133,8 @@ def empty_windows(subject: LintedNet) -> Iterator[Diagnostic]:
             continue
         for index, axis in enumerate(axes):
             if (axis.out - 1) * axis.stride - axis.pad >= axis.size:
-                value = "-3.4e38" if node.params.method == "MAX" else "nan or 0"
+                params = node.params_as(PoolingParams)
+                value = "-3.4e38" if params.method == "MAX" else "nan or 0"
                 yield subject.note(
                     "empty-pool-window",
                     node,
@@ -153,7 +155,8 @@ def uneven_deconvolutions(subject: LintedNet) -> Iterator[Diagnostic]:
     """
     for node in subject.of(Role.DECONVOLUTION):
         shapes = subject.shapes(node)
-        if shapes is None or node.params.weight_filler.type == "bilinear":
+        filler = node.params_as(ConvolutionParams).weight_filler
+        if shapes is None or filler.type == "bilinear":
             continue
         window = CATALOG[node.op].window(node.params, *shapes)
         for kernel, stride in zip(window.kernel, window.stride, strict=True):

@@ -19,7 +19,7 @@ from netc.backends.shared.views import External
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array, Graph, Node
 from netc.ops.catalog import CATALOG, has_role
-from netc.ops.linear import no_index
+from netc.ops.linear import EmbedParams, no_index
 from netc.ops.regions import not_in_batch
 from netc.ops.role import Role
 from netc.plan.rows import ChosenRows
@@ -68,7 +68,7 @@ def check_numbers(graph: Graph, telling: Sequence[Node], status: NDArray[np.floa
 
 def _fault(graph: Graph, node: Node, given: float) -> NetcError:
     if has_role(node.op, Role.EMBEDDING):
-        return no_index(given, node.params.input_dim)
+        return no_index(given, node.params_as(EmbedParams).input_dim)
     return not_in_batch(given, graph.shape(node.inputs[0])[0])
 
 

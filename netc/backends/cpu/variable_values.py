@@ -26,6 +26,7 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.gradient import GradientParams
 from netc.ops.gradient_update import NAME as GRADIENT_UPDATE
 from netc.ops.gradient_update import written_by
 from netc.ops.inputs import ParameterParams
@@ -79,11 +80,15 @@ def _stored(
     """Gradients that a variable is to hold, of which nothing reads what it held before."""
     for variable, value in graph.updates.items():
         maker = graph.producers.get(value)
-        if maker is None or maker.op != GRADIENT or maker.params.kind != "weight":
+        if maker is None or not _is_weight_gradient(maker):
             continue
         alone = not graph.readers[value] and value not in graph.outputs
         if alone and variable not in last and list(graph.updates.values()).count(value) == 1:
             yield value, External(index[variable])
+
+
+def _is_weight_gradient(node: Node) -> bool:
+    return node.op == GRADIENT and node.params_as(GradientParams).kind == "weight"
 
 
 def _whole_gradient(graph: Graph, node: Node) -> tuple[str, ...]:
@@ -117,7 +122,7 @@ def _may_be_in_c_order(graph: Graph, value: str) -> bool:
     maker = graph.producers.get(value)
     if maker is None:
         return False
-    return _is_variable(maker) or (maker.op == GRADIENT and maker.params.kind == "weight")
+    return _is_variable(maker) or _is_weight_gradient(maker)
 
 
 def _is_variable(node: Node) -> bool:
@@ -134,7 +139,8 @@ def _handed_on(graph: Graph, gradient: str) -> tuple[str, ...]:
 
 def shared_gradients(graph: Graph) -> str:
     """The group in whose memory gradients lie; empty where ranks do not share memory."""
-    sliced = (n.params.group for n in graph.nodes if n.op == START and n.params.sliced)
+    sums = (n.params_as(SumParams) for n in graph.nodes if n.op == START)
+    sliced = (params.group for params in sums if params.sliced)
     return next(sliced, "")
 
 
@@ -147,7 +153,7 @@ def _shared_places(graph: Graph, chain: tuple[str, ...]) -> Mapping[str, Externa
     maker = graph.producers.get(chain[-1])
     if len(chain) < 3 or maker is None:
         return {}
-    params: SumParams = graph.producers[chain[-2]].params
+    params = graph.producers[chain[-2]].params_as(SumParams)
     read = ([r for r in graph.readers[v] if r.op != CLIP] for v in chain)
     alone = all(len(readers) == 1 for readers in read) and not {*chain} & {*graph.outputs}
     made_there = maker.op == GRADIENT or _lies_in_shared_memory(graph, maker, params)

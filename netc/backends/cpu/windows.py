@@ -8,7 +8,7 @@ from netc.ir.types import Shape
 from netc.ops.catalog import has_role
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.fused import Stage, bind_stages
-from netc.ops.reduced import REDUCED_CONVOLUTION
+from netc.ops.reduced import REDUCED_CONVOLUTION, ReducedParams
 from netc.ops.role import Role
 from netc.passes.epilogue import chain_of
 from netc.passes.tile_bottlenecks import cut, may_run_whole, window_of
@@ -45,9 +45,10 @@ def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
 
 def _convolution_of(stage: Stage) -> ConvolutionParams | None:
     """The parameters of a convolution, of whatever numbers; None of other stages."""
-    params = stage.params.product if stage.op == REDUCED_CONVOLUTION else stage.params
-    is_product = stage.op == REDUCED_CONVOLUTION or has_role(stage.op, Role.CONVOLUTION)
-    return params if is_product and isinstance(params, ConvolutionParams) else None
+    if stage.op == REDUCED_CONVOLUTION:
+        return stage.params_as(ReducedParams).params_as(ConvolutionParams)
+    is_convolution = has_role(stage.op, Role.CONVOLUTION)
+    return stage.params_as(ConvolutionParams) if is_convolution else None
 
 
 _MOST_PADDING = 4  # times the image's own pixels, and some
@@ -75,7 +76,8 @@ def value_between(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
 
 def shape_between(graph: Graph, node: Node) -> Shape:
     """The shape of what a chain's first convolution makes."""
-    params, given = chain_of(node).stages[0].params, graph.shape(node.inputs[0])
+    params = chain_of(node).stages[0].params_as(ConvolutionParams)
+    given = graph.shape(node.inputs[0])
     pixels = (axis.out for axis in convolution_axes(params, given))
     return (given[0], params.num_output, *pixels)
 

@@ -7,24 +7,26 @@ A chain takes a value through stages (see netc.ops.fused); each stage becomes a 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from netc.backends.cuda.chain import ChainCode, FusedOutput
 from netc.backends.cuda.program import Argument
-from netc.backends.cuda.slopes import dropped, is_slope, slope
+from netc.backends.cuda.slopes import Bottoms, dropped, is_slope, slope
 from netc.backends.cuda.source import Code
 from netc.backends.shared.derived import Weights, derived
 from netc.ir.types import Shape
-from netc.ops.activation import ClipParams
+from netc.ops.activation import ClipParams, ELUParams, SwishParams, ThresholdParams
 from netc.ops.arithmetic import BaseParams, PowerParams
 from netc.ops.array import AnyArray
 from netc.ops.batch_norm import BatchNormParams, uses_batch_statistics
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.dropout import DropoutParams, DropPathParams
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.fused import BoundStage, Stage
 from netc.ops.gradient import NAME as GRADIENT
+from netc.ops.gradient import GradientParams
 from netc.ops.numbers import all_finite
 from netc.ops.rectifiers import ReLU6Params, ReLUParams
 from netc.ops.role import Role
@@ -101,8 +103,9 @@ def _output_arguments(targets: Sequence[FusedOutput]) -> list[Argument]:
     return found
 
 
-# Stages: the chain, the stage's parameters, its bottoms (None is the chain's value), its arrays.
-Rule = Callable[[ChainCode, Any, Sequence[str | None], Sequence[Weights]], str]
+Rule = Callable[[ChainCode, Stage, Bottoms, Sequence[Weights]], str]  # -> the stage, of ``v``
+
+P = TypeVar("P")
 
 
 def supported(bound: BoundStage, shapes: Sequence[Shape]) -> bool:
@@ -138,11 +141,24 @@ def statement(chain: ChainCode, bound: BoundStage) -> str:
     bottoms = [*bound.inputs[: stage.position], None, *bound.inputs[stage.position :]]
     arrays = [chain.array(name) for name in bound.parameters]
     rule = RULES.get(stage.op)
-    return "v" if rule is None else rule(chain, stage.params, bottoms, arrays)
+    return "v" if rule is None else rule(chain, stage, bottoms, arrays)
 
 
-def _number(rule: Callable[[ChainCode, Any], str]) -> Rule:
-    return lambda chain, params, bottoms, arrays: rule(chain, params)
+def _with_params(
+    kind: type[P], rule: Callable[[ChainCode, P, Bottoms, Sequence[Weights]], str]
+) -> Rule:
+    """A rule for stages with parameters of a type."""
+    return lambda chain, stage, bottoms, arrays: rule(chain, stage.params_as(kind), bottoms, arrays)
+
+
+def _function(kind: type[P], rule: Callable[[ChainCode, P], str]) -> Rule:
+    """A rule for functions of one element that have parameters of a type."""
+    return lambda chain, stage, bottoms, arrays: rule(chain, stage.params_as(kind))
+
+
+def _always(text: str) -> Rule:
+    """A rule for stages without parameters."""
+    return lambda chain, stage, bottoms, arrays: text
 
 
 def _relu(chain: ChainCode, params: ReLUParams | ReLU6Params) -> str:
@@ -191,16 +207,14 @@ def _log(chain: ChainCode, params: BaseParams) -> str:
     return f"logf({y}) * {chain.number(float(factor))}"
 
 
-def _prelu(
-    chain: ChainCode, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
-) -> str:
+def _prelu(chain: ChainCode, stage: Stage, bottoms: Bottoms, arrays: Sequence[Weights]) -> str:
     return f"leaky(v, {chain.channel(arrays[0])})"
 
 
 def _batch_norm(
     chain: ChainCode,
     params: BatchNormParams,
-    bottoms: Sequence[str | None],
+    bottoms: Bottoms,
     arrays: Sequence[Weights],
 ) -> str:
     mean = derived(_corrected, arrays[0], arrays[2])
@@ -240,7 +254,7 @@ def _operand(
 def _scale(
     chain: ChainCode,
     params: OperandParams,
-    bottoms: Sequence[str | None],
+    bottoms: Bottoms,
     arrays: Sequence[Weights],
 ) -> str:
     own = list(arrays)
@@ -251,7 +265,7 @@ def _scale(
 def _bias(
     chain: ChainCode,
     params: OperandParams,
-    bottoms: Sequence[str | None],
+    bottoms: Bottoms,
     arrays: Sequence[Weights],
 ) -> str:
     return _paired(chain, params, bottoms, list(arrays), "+")
@@ -260,7 +274,7 @@ def _bias(
 def _paired(
     chain: ChainCode,
     params: OperandParams,
-    bottoms: Sequence[str | None],
+    bottoms: Bottoms,
     arrays: list[Weights],
     sign: str,
 ) -> str:
@@ -272,7 +286,7 @@ def _paired(
 def _eltwise(
     chain: ChainCode,
     params: EltwiseParams,
-    bottoms: Sequence[str | None],
+    bottoms: Bottoms,
     arrays: Sequence[Weights],
 ) -> str:
     terms = [chain.same(bottom) for bottom in bottoms]
@@ -290,39 +304,40 @@ def _eltwise(
     )
 
 
-def _axpy(
-    chain: ChainCode, params: object, bottoms: Sequence[str | None], arrays: Sequence[Weights]
-) -> str:
+def _axpy(chain: ChainCode, stage: Stage, bottoms: Bottoms, arrays: Sequence[Weights]) -> str:
     factor, x, y = bottoms
     assert factor is not None
     return f"{chain.spread_value(factor, 0)} * {chain.same(x)} + {chain.same(y)}"
 
 
 RULES: Mapping[str, Rule] = {
-    "AbsVal": _number(lambda chain, params: "fabsf(v)"),
+    "AbsVal": _always("fabsf(v)"),
     "Axpy": _axpy,
-    "BatchNorm": _batch_norm,
-    "Bias": _bias,
-    "BNLL": _number(lambda chain, params: "fmaxf(v, 0.0f) + logf(1.0f + expf(-fabsf(v)))"),
-    "Clip": _number(_clip),
-    "Dropout": dropped,
-    "DropPath": dropped,
-    "Eltwise": _eltwise,
-    "ELU": _number(
-        lambda chain, params: f"v > 0.0f ? v : {chain.number(params.alpha)} * (expf(v) - 1.0f)"
+    "BatchNorm": _with_params(BatchNormParams, _batch_norm),
+    "Bias": _with_params(OperandParams, _bias),
+    "BNLL": _always("fmaxf(v, 0.0f) + logf(1.0f + expf(-fabsf(v)))"),
+    "Clip": _function(ClipParams, _clip),
+    "Dropout": _with_params(DropoutParams, dropped),
+    "DropPath": _with_params(DropPathParams, dropped),
+    "Eltwise": _with_params(EltwiseParams, _eltwise),
+    "ELU": _function(
+        ELUParams,
+        lambda chain, params: f"v > 0.0f ? v : {chain.number(params.alpha)} * (expf(v) - 1.0f)",
     ),
-    "Exp": _number(_exp),
-    GRADIENT: slope,
-    "Log": _number(_log),
-    "Power": _number(_power),
+    "Exp": _function(BaseParams, _exp),
+    GRADIENT: _with_params(GradientParams, slope),
+    "Log": _function(BaseParams, _log),
+    "Power": _function(PowerParams, _power),
     "PReLU": _prelu,
-    "ReLU": _number(_relu),
-    "ReLU6": _number(_relu6),
-    "Scale": _scale,
-    "Sigmoid": _number(lambda chain, params: "sigmoid(v)"),
-    "Swish": _number(lambda chain, params: f"v * sigmoid({chain.number(params.beta)} * v)"),
-    "TanH": _number(lambda chain, params: "tanhf(v)"),
-    "Threshold": _number(
-        lambda chain, params: f"v > {chain.number(params.threshold)} ? 1.0f : 0.0f"
+    "ReLU": _function(ReLUParams, _relu),
+    "ReLU6": _function(ReLU6Params, _relu6),
+    "Scale": _with_params(OperandParams, _scale),
+    "Sigmoid": _always("sigmoid(v)"),
+    "Swish": _function(
+        SwishParams, lambda chain, params: f"v * sigmoid({chain.number(params.beta)} * v)"
+    ),
+    "TanH": _always("tanhf(v)"),
+    "Threshold": _function(
+        ThresholdParams, lambda chain, params: f"v > {chain.number(params.threshold)} ? 1.0f : 0.0f"
     ),
 }

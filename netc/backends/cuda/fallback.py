@@ -13,17 +13,20 @@ from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.catalog import CATALOG
 from netc.ops.fused import NAME as FUSED
+from netc.ops.fused import FusedParams
 from netc.ops.gradient import NAME as GRADIENT
-from netc.ops.gradient import rule_of
+from netc.ops.gradient import GradientParams, rule_of
 from netc.ops.siblings import NAME as SIBLINGS
+from netc.ops.siblings import SiblingsParams
 
 
 def ops_of(node: Node) -> Iterator[str]:
     """A node's layer types, those of a chain one by one."""
     if node.op == FUSED:
-        yield from (stage.op for stage in node.params.stages)
+        yield from (stage.op for stage in node.params_as(FusedParams).stages)
     elif node.op == SIBLINGS:
-        yield from (stage.op for branch in node.params.branches for stage in branch.stages)
+        for branch in node.params_as(SiblingsParams).branches:
+            yield from (stage.op for stage in branch.stages)
     else:
         yield node.op
 
@@ -33,7 +36,7 @@ def array_form(node: Node) -> bool:
     if not node.inputs and not node.parameters:
         return False
     if node.op == GRADIENT:
-        rule = rule_of(node.params.op)
+        rule = rule_of(node.params_as(GradientParams).op)
         return rule is not None and not rule.host
     return not any(CATALOG[op].host for op in ops_of(node))
 

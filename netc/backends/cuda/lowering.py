@@ -19,6 +19,7 @@ from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import BoundStage, bind_stages
 from netc.ops.role import Role
 from netc.ops.siblings import NAME as SIBLINGS
+from netc.ops.siblings import SiblingsParams
 from netc.passes.epilogue import chain_of
 from netc.plan.storage import StorageNeeds
 
@@ -55,7 +56,8 @@ def needs_of(records: Mapping[str, ChainRecord], node: Node) -> StorageNeeds:
 
 def _records(graph: Graph, node: Node) -> Iterator[tuple[str, ChainRecord]]:
     if node.op == SIBLINGS:
-        for value, branch in zip(node.outputs, node.params.branches, strict=True):
+        branches = node.params_as(SiblingsParams).branches
+        for value, branch in zip(node.outputs, branches, strict=True):
             yield value, ChainRecord(_coded(graph, value, list(bind_stages(branch, node.inputs))))
     elif node.outputs:
         stages = list(bind_stages(chain_of(node), node.inputs, node.parameters))

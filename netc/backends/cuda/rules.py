@@ -6,6 +6,7 @@ from netc.backends.shared.aliases import concat_offsets, view_offsets
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.catalog import has_role
+from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.fused import bind_stages
 from netc.ops.role import Role
 from netc.ops.siblings import NAME as SIBLINGS
@@ -44,7 +45,7 @@ def _convolves(node: Node, value: str) -> bool:
     later = [v for bound in rest for v in bound.inputs]
     return (
         has_role(first.stage.op, Role.CONVOLUTION)
-        and first.stage.params.group == 1
+        and first.stage.params_as(ConvolutionParams).group == 1
         and value not in later
     )
 

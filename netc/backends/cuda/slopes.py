@@ -14,10 +14,13 @@ import numpy as np
 
 from netc.backends.cuda.chain import ChainCode
 from netc.backends.shared.derived import Weights
-from netc.ops.arithmetic import log_of
+from netc.ops.activation import ClipParams, ELUParams, SwishParams
+from netc.ops.arithmetic import BaseParams, PowerParams, log_of
 from netc.ops.dropout import DropoutParams, DropPathParams
+from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import GradientParams
 from netc.ops.numbers import all_finite
+from netc.ops.rectifiers import ReLU6Params, ReLUParams
 
 Bottoms = Sequence[str | None]
 
@@ -83,13 +86,13 @@ def is_slope(params: object) -> bool:
 
 
 def _relu(code: SavedCode) -> str:
-    params = code.params.params
+    params = code.params.params_as(ReLUParams)
     seen = code.y if code.outputs else code.x
     return f"relu_slope({seen}, {code.number(params.negative_slope)})"
 
 
 def _relu6(code: SavedCode) -> str:
-    params = code.params.params
+    params = code.params.params_as(ReLU6Params)
     slope_code = f"{code.number(params.negative_slope)}, {code.number(params.n)}"
     return f"relu6_slope({code.x}, {slope_code})"
 
@@ -99,7 +102,7 @@ def _prelu(code: SavedCode) -> str:
 
 
 def _elu(code: SavedCode) -> str:
-    params = code.params.params
+    params = code.params.params_as(ELUParams)
     name = "elu_slope" if code.outputs else "elu_slope_of"
     return f"{name}({code.y if code.outputs else code.x}, {code.number(params.alpha)})"
 
@@ -110,18 +113,18 @@ def _by(name: str, *, output: bool) -> Factor:
 
 
 def _swish(code: SavedCode) -> str:
-    params = code.params.params
+    params = code.params.params_as(SwishParams)
     return f"swish_slope({code.x}, {code.number(params.beta)})"
 
 
 def _clip(code: SavedCode) -> str:
-    params = code.params.params
+    params = code.params.params_as(ClipParams)
     return f"within({code.x}, {code.number(params.min)}, {code.number(params.max)})"
 
 
 def _power(code: SavedCode) -> str:
     """power * scale * (shift + scale * x) ** (power - 1)."""
-    params = code.params.params
+    params = code.params.params_as(PowerParams)
     power, scale, shift = (np.float32(v) for v in (params.power, params.scale, params.shift))
     base = f"{code.number(float(scale))} * {code.x} + {code.number(float(shift))}"
     outer, less = code.number(float(power * scale)), float(power - np.float32(1))
@@ -130,20 +133,20 @@ def _power(code: SavedCode) -> str:
 
 
 def _exp(code: SavedCode) -> str:
-    params = code.params.params
+    params = code.params.params_as(BaseParams)
     inner = float(np.float32(log_of(params.base)) * np.float32(params.scale))
     return f"{code.y} * {code.number(inner)}"
 
 
 def _log(code: SavedCode) -> str:
-    params = code.params.params
+    params = code.params.params_as(BaseParams)
     base, scale = code.number(float(log_of(params.base))), code.number(params.scale)
     return f"{scale} / ({base} * ({scale} * {code.x} + {code.number(params.shift)}))"
 
 
 def _eltwise(code: SavedCode) -> str:
     """The other bottoms of a product; of a maximum whether it is this one's."""
-    params = code.params.params
+    params = code.params.params_as(EltwiseParams)
     terms = {index: code.chain.same(value) for index, value in code.inputs.items()}
     if params.operation == "MAX":
         listed = ", ".join(terms[index] for index in sorted(terms))
@@ -159,7 +162,7 @@ def _axpy(code: SavedCode) -> str:
 
 
 def _drawn(code: SavedCode) -> str:
-    params = code.params.params
+    params = code.params.params_as(DropoutParams, DropPathParams)
     return drawn(code.chain, params, code.inputs.get(1))
 
 
@@ -207,12 +210,14 @@ def _reads_either(params: GradientParams) -> bool:
 
 def _of_linear(params: GradientParams) -> bool:
     """A Power that is no constant, of what it reads alone."""
-    return params.inputs == (0,) and params.params.power * params.params.scale != 0
+    layer = params.params_as(PowerParams)
+    return params.inputs == (0,) and layer.power * layer.scale != 0
 
 
 def _of_eltwise(params: GradientParams) -> bool:
-    wanted = len(params.shapes) - (params.params.operation == "PROD")
-    return params.params.operation in ("PROD", "MAX") and len(params.inputs) == wanted
+    operation = params.params_as(EltwiseParams).operation
+    wanted = len(params.shapes) - (operation == "PROD")
+    return operation in ("PROD", "MAX") and len(params.inputs) == wanted
 
 
 FACTORS: Mapping[str, Factor] = {

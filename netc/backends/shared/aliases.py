@@ -7,6 +7,7 @@ from itertools import accumulate
 from netc.backends.shared.layout import has_channels, pixel_shape
 from netc.ir.graph import Graph, Node
 from netc.ops.catalog import has_role
+from netc.ops.joining import ConcatParams, SliceParams
 from netc.ops.role import Role
 from netc.plan.storage import is_identity
 
@@ -47,4 +48,5 @@ def moves_nothing(graph: Graph, node: Node) -> bool:
 
 def _along_channels(graph: Graph, node: Node) -> bool:
     shape = graph.shape(node.inputs[0])
-    return has_channels(shape) and node.params.axis in (1, 1 - len(shape))
+    params = node.params_as(ConcatParams, SliceParams)
+    return has_channels(shape) and params.axis in (1, 1 - len(shape))

@@ -27,7 +27,7 @@ class _Candidates(NamedTuple):
 
 
 def _detection_output(layer: LayerExport) -> None:
-    params: DetectionOutputParams = layer.params
+    params = layer.params_as(DetectionOutputParams)
     _check(layer, params)
     labels = [c for c in range(params.classes) if c != params.background]
     found = _candidates(layer, params, labels)

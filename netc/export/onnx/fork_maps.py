@@ -9,6 +9,10 @@ import numpy as np
 from netc.export.onnx.pointwise import identity, plain
 from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.types import count
+from netc.ops.fork_activation import HardSigmoidParams, LogSoftmaxParams, SELUParams
+from netc.ops.fork_maps import DarknetUpsampleParams, GRNParams, InnerDistanceParams
+from netc.ops.guided import InsanityParams, SeLuDropoutParams
+from netc.ops.warp import TilingParams
 
 
 def _round(layer: LayerExport) -> None:
@@ -32,21 +36,24 @@ def _hard_tanh(layer: LayerExport) -> None:
 
 
 def _hard_sigmoid(layer: LayerExport) -> None:
-    layer.give("HardSigmoid", layer.x, alpha=layer.params.alpha, beta=layer.params.beta)
+    params = layer.params_as(HardSigmoidParams)
+    layer.give("HardSigmoid", layer.x, alpha=params.alpha, beta=params.beta)
 
 
 def _selu(layer: LayerExport) -> None:
-    layer.give("Selu", layer.x, alpha=layer.params.alpha, gamma=layer.params.scale)
+    params = layer.params_as(SELUParams)
+    layer.give("Selu", layer.x, alpha=params.alpha, gamma=params.scale)
 
 
 def _log_softmax(layer: LayerExport) -> None:
-    layer.give("LogSoftmax", layer.x, axis=layer.params.axis)
+    layer.give("LogSoftmax", layer.x, axis=layer.params_as(LogSoftmaxParams).axis)
 
 
 def _insanity(layer: LayerExport) -> None:
-    if layer.params.sample:
+    params = layer.params_as(InsanityParams)
+    if params.sample:
         raise layer.refuse("in the phase TRAIN it draws at random")
-    layer.give("LeakyRelu", layer.x, alpha=1 / layer.params.mean)
+    layer.give("LeakyRelu", layer.x, alpha=1 / params.mean)
 
 
 def _channel_norm(layer: LayerExport) -> None:
@@ -55,12 +62,13 @@ def _channel_norm(layer: LayerExport) -> None:
 
 def _grn(layer: LayerExport) -> None:
     squares = layer.op("ReduceSumSquare", layer.x, axes=[1], keepdims=1)
-    total = layer.op("Add", squares, layer.constant("bias", np.float32(layer.params.bias)))
+    bias = np.float32(layer.params_as(GRNParams).bias)
+    total = layer.op("Add", squares, layer.constant("bias", bias))
     layer.give("Div", layer.x, layer.op("Sqrt", total))
 
 
 def _tiling(layer: LayerExport) -> None:
-    layer.give("DepthToSpace", layer.x, blocksize=layer.params.side, mode="CRD")
+    layer.give("DepthToSpace", layer.x, blocksize=layer.params_as(TilingParams).side, mode="CRD")
 
 
 def _inner_distance(layer: LayerExport) -> None:
@@ -68,7 +76,7 @@ def _inner_distance(layer: LayerExport) -> None:
     rows = layer.reshape(layer.x, [-1, 1, length])
     (centres,) = layer.arrays()
     apart = layer.op("Sub", rows, layer.constant("centres", centres.reshape(1, -1, length)))
-    kind = "ReduceL1" if layer.params.norm == "L1" else "ReduceSumSquare"
+    kind = "ReduceL1" if layer.params_as(InnerDistanceParams).norm == "L1" else "ReduceSumSquare"
     layer.give(kind, apart, axes=[2], keepdims=0)
 
 
@@ -78,7 +86,8 @@ def _channel_scale(layer: LayerExport) -> None:
 
 
 def _darknet(layer: LayerExport) -> None:
-    scales = layer.constant("scales", [1, 1, layer.params.stride, layer.params.stride])
+    params = layer.params_as(DarknetUpsampleParams)
+    scales = layer.constant("scales", [1, 1, params.stride, params.stride])
     layer.give(
         "Resize", layer.x, "", scales,
         mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor",
@@ -86,7 +95,7 @@ def _darknet(layer: LayerExport) -> None:
 
 
 def _selu_dropout(layer: LayerExport) -> None:
-    if layer.params.sample:
+    if layer.params_as(SeLuDropoutParams).sample:
         raise layer.refuse("in the phase TRAIN it draws at random")
     identity(layer)
 

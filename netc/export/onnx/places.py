@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from netc.export.onnx.pointwise import identity
 from netc.export.onnx.writer import LayerExport, Rule
-from netc.ops.cropping import crop_offsets
-from netc.ops.permutation import permutation
+from netc.ops.cropping import CropCenterParams, CropParams, crop_offsets
+from netc.ops.fork_maps import FlipParams
+from netc.ops.joining import ConcatParams, SliceParams
+from netc.ops.permutation import PermuteParams, ReorgParams, ShuffleChannelParams, permutation
 from netc.ops.pooling import PoolingParams
+from netc.ops.reduction import ArgMaxParams
+from netc.ops.reshaping import TileParams
+from netc.ops.resizing import InterpParams
+from netc.ops.sequence import ReverseParams
+from netc.ops.upsampling import UpsampleParams
 
 
 def _reshape(layer: LayerExport) -> None:
@@ -23,11 +29,11 @@ def _concat(layer: LayerExport) -> None:
     if len(layer.inputs) == 1:
         identity(layer)
     else:
-        layer.give("Concat", *layer.inputs, axis=layer.params.axis)
+        layer.give("Concat", *layer.inputs, axis=layer.params_as(ConcatParams).axis)
 
 
 def _slice(layer: LayerExport) -> None:
-    params = layer.params
+    params = layer.params_as(SliceParams)
     axis = params.axis % len(layer.shape())
     if len(layer.outputs) == 1:
         identity(layer)
@@ -40,8 +46,9 @@ def _slice(layer: LayerExport) -> None:
 
 
 def _tile(layer: LayerExport) -> None:
+    params = layer.params_as(TileParams)
     times = [1] * len(layer.shape())
-    times[layer.params.axis] = layer.params.tiles
+    times[params.axis] = params.tiles
     layer.give("Tile", layer.x, layer.whole("times", times))
 
 
@@ -58,7 +65,8 @@ def _cut(
 
 
 def _crop(layer: LayerExport) -> None:
-    starts, made = crop_offsets(layer.params, layer.shape()), layer.made()
+    params, made = layer.params_as(CropParams, CropCenterParams), layer.made()
+    starts = crop_offsets(params, layer.shape())
     axes = [i for i, size in enumerate(layer.shape()) if (starts[i], made[i]) != (0, size)]
     if not axes:
         identity(layer)
@@ -71,11 +79,12 @@ _BACK = np.iinfo(np.int64).min  # before the first element, for a Slice that goe
 
 
 def _reverse(layer: LayerExport) -> None:
-    _backwards(layer, sorted(set(layer.params.axes)))
+    _backwards(layer, sorted(set(layer.params_as(ReverseParams).axes)))
 
 
 def _flip(layer: LayerExport) -> None:
-    axes = [axis for axis, on in ((2, layer.params.height), (3, layer.params.width)) if on]
+    params = layer.params_as(FlipParams)
+    axes = [axis for axis, on in ((2, params.height), (3, params.width)) if on]
     if axes:
         _backwards(layer, axes)
     else:
@@ -91,12 +100,13 @@ def _permute(layer: LayerExport) -> None:
     if not layer.shape():
         layer.give("Identity", layer.x)
         return
-    layer.give("Transpose", layer.x, perm=permutation(layer.params, len(layer.shape())))
+    order = permutation(layer.params_as(PermuteParams), len(layer.shape()))
+    layer.give("Transpose", layer.x, perm=order)
 
 
 def _shuffle(layer: LayerExport) -> None:
     _, channels, *places = layer.shape()
-    group = layer.params.group
+    group = layer.params_as(ShuffleChannelParams).group
     apart = layer.reshape(layer.x, [0, group, channels // group, *places])
     swapped = layer.op("Transpose", apart, perm=[0, 2, 1, *range(3, 3 + len(places))])
     layer.give("Reshape", swapped, layer.whole("shape", [0, channels, *places]))
@@ -104,10 +114,11 @@ def _shuffle(layer: LayerExport) -> None:
 
 def _reorg(layer: LayerExport) -> None:
     """In darknet's order, which is none of SpaceToDepth's."""
-    s = layer.params.stride
+    params = layer.params_as(ReorgParams)
+    s = params.stride
     _, channels, height, width = layer.shape()
     share = channels // s**2
-    if layer.params.reverse:
+    if params.reverse:
         blocks, perm = [0, s, s, share, height, width], [0, 3, 4, 1, 5, 2]
     else:
         blocks, perm = [0, share, height, s, width, s], [0, 3, 5, 1, 2, 4]
@@ -118,7 +129,7 @@ def _reorg(layer: LayerExport) -> None:
 
 def _interp(layer: LayerExport) -> None:
     height, width = layer.shape()[2:]
-    begin, end = layer.params.crop
+    begin, end = layer.params_as(InterpParams).crop
     x = layer.x
     if begin or end:
         cut = _cut(layer, [begin, begin], [height - end, width - end], [2, 3])
@@ -138,13 +149,14 @@ def _interp(layer: LayerExport) -> None:
 
 
 def _upsample(layer: LayerExport) -> None:
-    if layer.params.masked:
+    params = layer.params_as(UpsampleParams)
+    if params.masked:
         _put_back(layer)
         return
     ones = [1.0] * (len(layer.shape()) - 2)
     layer.give(
         "Resize",
-        *(layer.x, "", layer.constant("scales", [*ones, *layer.params.scale])),
+        *(layer.x, "", layer.constant("scales", [*ones, *params.scale])),
         mode="nearest",
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
@@ -173,7 +185,7 @@ def _put_back(layer: LayerExport) -> None:
 
 def _names_each_once(layer: LayerExport) -> bool:
     made_by = layer.writer.graph.producers.get(layer.inputs[1])
-    params: Any = made_by.params if made_by is not None else None
+    params = made_by.params if made_by is not None else None
     if not isinstance(params, PoolingParams) or params.global_pooling:
         return isinstance(params, PoolingParams)
     return all(k <= s for k, s in zip(params.kernel, params.stride, strict=True))
@@ -196,10 +208,10 @@ def _filter(layer: LayerExport) -> None:
 
 
 def _argmax(layer: LayerExport) -> None:
-    params = layer.params
+    params = layer.params_as(ArgMaxParams)
     whole = params.axis is None
     x = layer.op("Flatten", layer.x, axis=1) if whole else layer.x
-    axis = 1 if whole else params.axis % len(layer.shape())
+    axis = 1 if params.axis is None else params.axis % len(layer.shape())
     length = int(np.prod(layer.shape()[1:])) if whole else layer.shape()[axis]
     values, where = _greatest(layer, x, axis, length)
     if not whole:
@@ -217,11 +229,12 @@ def _greatest(layer: LayerExport, x: str, axis: int, length: int) -> tuple[str, 
     """
     from onnx import TensorProto
 
-    if layer.params.top_k == 1 and not layer.params.out_max_val:
+    params = layer.params_as(ArgMaxParams)
+    if params.top_k == 1 and not params.out_max_val:
         found = layer.op("ArgMax", x, axis=axis, keepdims=1, select_last_index=1)
         return "", layer.op("Cast", found, to=TensorProto.FLOAT)
     backwards = layer.op("Slice", x, *_cut(layer, [-1], [_BACK], [axis], -1))
-    number = layer.whole("k", [layer.params.top_k])
+    number = layer.whole("k", [params.top_k])
     values, found = layer.ops("TopK", 2, backwards, number, axis=axis, largest=1, sorted=1)
     where = layer.op("Sub", layer.whole("last", length - 1), found)
     return values, layer.op("Cast", where, to=TensorProto.FLOAT)

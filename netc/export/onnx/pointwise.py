@@ -9,7 +9,13 @@ import numpy as np
 from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.graph import Array
 from netc.ir.types import count
+from netc.ops.activation import ClipParams, ELUParams, SwishParams, ThresholdParams
+from netc.ops.arithmetic import BaseParams, PowerParams
 from netc.ops.axes import aligned
+from netc.ops.dropout import DropoutParams, DropPathParams
+from netc.ops.elementwise import EltwiseParams
+from netc.ops.rectifiers import ReLU6Params, ReLUParams
+from netc.ops.scale_bias import OperandParams
 
 
 def plain(kind: str) -> Rule:
@@ -28,7 +34,7 @@ def identity(layer: LayerExport) -> None:
 
 
 def _relu(layer: LayerExport) -> None:
-    slope = layer.params.negative_slope
+    slope = layer.params_as(ReLUParams).negative_slope
     if slope:
         layer.give("LeakyRelu", layer.x, alpha=slope)
     else:
@@ -36,10 +42,11 @@ def _relu(layer: LayerExport) -> None:
 
 
 def _relu6(layer: LayerExport) -> None:
-    slope, most = layer.params.negative_slope, layer.constant("n", layer.params.n)
+    params = layer.params_as(ReLU6Params)
+    slope, most = params.negative_slope, layer.constant("n", params.n)
     if slope:
         layer.give("Min", layer.op("LeakyRelu", layer.x, alpha=slope), most)
-    elif layer.params.n >= 0:
+    elif params.n >= 0:
         layer.give("Clip", layer.x, layer.constant("zero", 0), most)
     else:
         layer.give("Min", layer.op("Relu", layer.x), most)
@@ -53,19 +60,20 @@ def _prelu(layer: LayerExport) -> None:
 
 
 def _elu(layer: LayerExport) -> None:
-    layer.give("Elu", layer.x, alpha=layer.params.alpha)
+    layer.give("Elu", layer.x, alpha=layer.params_as(ELUParams).alpha)
 
 
 def _swish(layer: LayerExport) -> None:
-    beta = layer.params.beta
+    beta = layer.params_as(SwishParams).beta
     inner = layer.x if beta == 1 else layer.op("Mul", layer.x, layer.constant("beta", beta))
     layer.give("Mul", layer.x, layer.op("Sigmoid", inner))
 
 
 def _clip(layer: LayerExport) -> None:
     """Where the bounds are the wrong way round the lower one wins, which Clip leaves open."""
-    low, high = (layer.constant(name, getattr(layer.params, name)) for name in ("min", "max"))
-    if layer.params.min <= layer.params.max:
+    params = layer.params_as(ClipParams)
+    low, high = (layer.constant(name, getattr(params, name)) for name in ("min", "max"))
+    if params.min <= params.max:
         layer.give("Clip", layer.x, low, high)
     else:
         layer.give("Max", layer.op("Min", layer.x, high), low)
@@ -74,14 +82,13 @@ def _clip(layer: LayerExport) -> None:
 def _threshold(layer: LayerExport) -> None:
     from onnx import TensorProto
 
-    bound = layer.constant("threshold", layer.params.threshold)
+    bound = layer.constant("threshold", layer.params_as(ThresholdParams).threshold)
     layer.give("Cast", layer.op("Greater", layer.x, bound), to=TensorProto.FLOAT)
 
 
 def _power(layer: LayerExport) -> None:
-    power, scale, shift = (
-        np.float32(v) for v in (layer.params.power, layer.params.scale, layer.params.shift)
-    )
+    params = layer.params_as(PowerParams)
+    power, scale, shift = (np.float32(v) for v in (params.power, params.scale, params.shift))
     if power * scale == 0:
         with np.errstate(all="ignore"):
             _constant_map(layer, np.float32(1) if power == 0 else shift**power)
@@ -116,9 +123,10 @@ def _log_of(base: float) -> np.float32:
 
 def _exp(layer: LayerExport) -> None:
     """base ** (shift + scale * x) as base ** shift * exp(log(base) * scale * x)."""
-    base, shift = np.float32(layer.params.base), np.float32(layer.params.shift)
-    inner = _log_of(layer.params.base) * np.float32(layer.params.scale)
-    outer = np.exp(shift) if layer.params.base == -1 else base**shift
+    params = layer.params_as(BaseParams)
+    base, shift = np.float32(params.base), np.float32(params.shift)
+    inner = _log_of(params.base) * np.float32(params.scale)
+    outer = np.exp(shift) if params.base == -1 else base**shift
     scaled = layer.x if inner == 1 else layer.op("Mul", layer.x, layer.constant("inner", inner))
     if shift == 0:
         layer.give("Exp", scaled)
@@ -127,8 +135,9 @@ def _exp(layer: LayerExport) -> None:
 
 
 def _log(layer: LayerExport) -> None:
-    scale, shift = np.float32(layer.params.scale), np.float32(layer.params.shift)
-    factor = np.float32(1) / _log_of(layer.params.base)
+    params = layer.params_as(BaseParams)
+    scale, shift = np.float32(params.scale), np.float32(params.shift)
+    factor = np.float32(1) / _log_of(params.base)
     current = layer.x
     if scale != 1:
         current = layer.op("Mul", current, layer.constant("scale", scale))
@@ -141,18 +150,19 @@ def _log(layer: LayerExport) -> None:
 
 
 def _dropout(layer: LayerExport) -> None:
-    if layer.params.sample:
+    params = layer.params_as(DropPathParams, DropoutParams)
+    if params.sample:
         train = layer.writer.graph.phase == "TRAIN"
         help = ("export phase TEST, in which it drops nothing",) if train else ()
         raise layer.refuse("it drops at random", *help)
-    if layer.params.scale == 1:
+    if params.scale == 1:
         identity(layer)
     else:
-        layer.give("Mul", layer.x, layer.constant("scale", layer.params.scale))
+        layer.give("Mul", layer.x, layer.constant("scale", params.scale))
 
 
 def _eltwise(layer: LayerExport) -> None:
-    params, inputs = layer.params, list(layer.inputs)
+    params, inputs = layer.params_as(EltwiseParams), list(layer.inputs)
     if params.operation == "MAX":
         layer.give("Max", *inputs)
         return
@@ -172,14 +182,14 @@ def _eltwise(layer: LayerExport) -> None:
 def _operand(layer: LayerExport, array: Array, what: str) -> str:
     """An array that broadcasts over the bottom from the layer's axis on."""
     axes = len(layer.shape())
-    start = layer.params.axis % axes if array.ndim else 0
+    start = layer.params_as(OperandParams).axis % axes if array.ndim else 0
     return layer.constant(what, aligned(array, start, axes))
 
 
 def _bottom_operand(layer: LayerExport) -> str:
     """The second bottom with axes of 1 around it, so that it broadcasts over the first."""
     axes, own = len(layer.shape(0)), len(layer.shape(1))
-    start = layer.params.axis % axes if own else 0
+    start = layer.params_as(OperandParams).axis % axes if own else 0
     added = [axis for axis in range(axes) if not start <= axis < start + own]
     if not added:
         return layer.inputs[1]

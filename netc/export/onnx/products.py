@@ -9,7 +9,14 @@ import numpy as np
 
 from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.types import count
-from netc.ops.convolution_params import channel_axis, convolution_axes, deconvolution_axes
+from netc.ops.convolution_params import (
+    ConvolutionParams,
+    Im2colParams,
+    channel_axis,
+    convolution_axes,
+    deconvolution_axes,
+)
+from netc.ops.linear import InnerProductParams
 from netc.ops.window import Axis
 
 
@@ -31,12 +38,12 @@ def _slid(axes: Sequence[Axis], padding: Sequence[int]) -> dict[str, Any]:
 
 
 def _convolution(layer: LayerExport) -> None:
-    axes = convolution_axes(layer.params, layer.shape()) or (Axis(1, 1),)
+    axes = convolution_axes(layer.params_as(ConvolutionParams), layer.shape()) or (Axis(1, 1),)
     _each_bottom(layer, "Conv", **_slid(axes, pads(axes)))
 
 
 def _deconvolution(layer: LayerExport) -> None:
-    axes = deconvolution_axes(layer.params, layer.shape()) or (Axis(1, 1),)
+    axes = deconvolution_axes(layer.params_as(ConvolutionParams), layer.shape()) or (Axis(1, 1),)
     both = [axis.pad for axis in axes] * 2
     _each_bottom(layer, "ConvTranspose", **_slid(axes, both))
 
@@ -44,7 +51,8 @@ def _deconvolution(layer: LayerExport) -> None:
 def _each_bottom(layer: LayerExport, kind: str, **attributes: object) -> None:
     """The product for each bottom, with a batch of one axis and at least one spatial one."""
     shape = layer.shape()
-    channels = channel_axis(layer.params.axis, shape)
+    params = layer.params_as(ConvolutionParams)
+    channels = channel_axis(params.axis, shape)
     spatial = shape[channels + 1 :]
     weights = layer.weights()
     if not spatial:
@@ -53,10 +61,10 @@ def _each_bottom(layer: LayerExport, kind: str, **attributes: object) -> None:
     plain = channels == 1 and spatial
     for top, value in enumerate(layer.inputs):
         if plain:
-            layer.give(kind, value, *weights, top=top, group=layer.params.group, **attributes)
+            layer.give(kind, value, *weights, top=top, group=params.group, **attributes)
             continue
         image = _image(layer, value, channels)
-        made = layer.op(kind, image, *weights, group=layer.params.group, **attributes)
+        made = layer.op(kind, image, *weights, group=params.group, **attributes)
         layer.give_reshaped(made, top)
 
 
@@ -78,16 +86,17 @@ def _columns(layer: LayerExport, value: str, channels: int, axes: Sequence[Axis]
 
 
 def _im2col(layer: LayerExport) -> None:
+    params = layer.params_as(Im2colParams)
     shape = layer.shape()
-    channels = channel_axis(layer.params.axis, shape)
+    channels = channel_axis(params.axis, shape)
     image = layer.x if channels == 1 else _image(layer, layer.x, channels)
-    axes = convolution_axes(layer.params, shape)
+    axes = convolution_axes(params, shape)
     layer.give_reshaped(_columns(layer, image, shape[channels], axes))
 
 
 def _locally_connected(layer: LayerExport) -> None:
     """A product of its own at each place: (group, place) matrices by one MatMul."""
-    params, shape = layer.params, layer.shape()
+    params, shape = layer.params_as(ConvolutionParams), layer.shape()
     channels = channel_axis(params.axis, shape)
     axes = convolution_axes(params, shape)
     if not axes:
@@ -112,11 +121,12 @@ def _locally_connected(layer: LayerExport) -> None:
 
 
 def _inner_product(layer: LayerExport) -> None:
+    params = layer.params_as(InnerProductParams)
     shape = layer.shape()
-    axis = layer.params.axis % len(shape)
+    axis = params.axis % len(shape)
     plain = len(shape) == 2 and axis == 1
     flat = layer.x if plain else layer.op("Flatten", layer.x, axis=axis)
-    transposed = 0 if layer.params.transpose else 1
+    transposed = 0 if params.transpose else 1
     if axis == 1:
         layer.give("Gemm", flat, *layer.weights(), transB=transposed)
     else:

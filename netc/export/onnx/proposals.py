@@ -10,17 +10,18 @@ from netc.export.onnx.boxes import column_of_images, part_of, stay_by_overlap
 from netc.export.onnx.writer import LayerExport, Rule
 from netc.ops.anchors import placed_anchors
 from netc.ops.proposal import ProposalParams, proposal_of
+from netc.ops.python import PythonParams
 
 
 def _python(layer: LayerExport) -> None:
-    params = proposal_of(layer.params)
+    params = proposal_of(layer.params_as(PythonParams))
     if params is None:
         raise layer.refuse("it is a program", f"`--until {layer.x}` ends the model before it")
     _propose(layer, params)
 
 
 def _proposal(layer: LayerExport) -> None:
-    _propose(layer, layer.params)
+    _propose(layer, layer.params_as(ProposalParams))
 
 
 def _propose(layer: LayerExport, params: ProposalParams) -> None:

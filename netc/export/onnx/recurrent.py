@@ -13,6 +13,7 @@ import numpy as np
 
 from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.types import count
+from netc.ops.recurrent import RecurrentParams
 
 
 @dataclass
@@ -45,16 +46,17 @@ def _units(layer: LayerExport, weights: Sequence[str]) -> str:
     flat = layer.reshape(layer.x, [-1, count(layer.shape(), 2)])
     made = layer.op("Gemm", flat, weights[0], weights[1], transB=1)
     sizes = layer.sizes(layer.outputs[0])
-    sizes[-1] = layer.params.gates * layer.params.num_output
+    params = layer.params_as(RecurrentParams)
+    sizes[-1] = params.gates * params.num_output
     units = layer.reshape(made, sizes)
-    if layer.params.static:
+    if params.static:
         same = layer.op("Flatten", layer.inputs[2], axis=1)
         units = layer.op("Add", units, layer.op("Gemm", same, weights[2], transB=1))
     return units
 
 
 def _first_states(layer: LayerExport) -> list[str]:
-    params = layer.params
+    params = layer.params_as(RecurrentParams)
     if params.expose_hidden:
         first = layer.whole("first", [0])
         return [layer.op("Squeeze", s, first) for s in layer.inputs[2 + params.static :]]
@@ -73,7 +75,9 @@ def _scan(layer: LayerExport, units: str, step: Any) -> list[str]:
     from onnx import TensorProto, helper
 
     body, fresh = _Step(layer), layer.writer.fresh_value
-    named = [fresh(f"{layer.node.name}:before") for _ in range(layer.params.states)]
+    named = [
+        fresh(f"{layer.node.name}:before") for _ in range(layer.params_as(RecurrentParams).states)
+    ]
     seen = [fresh(f"{layer.node.name}:units"), fresh(f"{layer.node.name}:continued")]
     states = list(step(body, named, *seen))
     row = body.op("Identity", states[0])
@@ -92,7 +96,7 @@ def _scan(layer: LayerExport, units: str, step: Any) -> list[str]:
 
 
 def _give_states(layer: LayerExport, states: Sequence[str]) -> None:
-    if layer.params.expose_hidden:
+    if layer.params_as(RecurrentParams).expose_hidden:
         for top, state in enumerate(states, 1):
             layer.give("Unsqueeze", state, layer.whole("first", [0]), top=top)
 
@@ -122,7 +126,7 @@ def _rnn(layer: LayerExport) -> None:
         return (body.op("Tanh", driven),)
 
     hidden, rows = _scan(layer, _units(layer, weights), step)
-    flat = layer.reshape(rows, [-1, layer.params.num_output])
+    flat = layer.reshape(rows, [-1, layer.params_as(RecurrentParams).num_output])
     made = layer.op("Tanh", layer.op("Gemm", flat, out, bias, transB=1))
     layer.give_reshaped(made)
     _give_states(layer, [hidden])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from netc.export.onnx.writer import LayerExport, Rule
-from netc.ops.regions import PSROIPoolingParams
+from netc.ops.regions import PSROIPoolingParams, ROIPoolingParams
 
 
 def _rows(layer: LayerExport) -> str:
@@ -21,7 +21,7 @@ def _rows(layer: LayerExport) -> str:
 
 
 def _roi_pooling(layer: LayerExport) -> None:
-    params = layer.params
+    params = layer.params_as(ROIPoolingParams)
     layer.give(
         "MaxRoiPool",
         layer.x,
@@ -44,7 +44,7 @@ class _Bins(NamedTuple):
 def _psroi_pooling(layer: LayerExport) -> None:
     from onnx import TensorProto
 
-    params: PSROIPoolingParams = layer.params
+    params = layer.params_as(PSROIPoolingParams)
     regions = _rows(layer)
     high = _bins(layer, params, regions, (2, 4), layer.shape()[2], [1, 3])
     wide = _bins(layer, params, regions, (1, 3), layer.shape()[3], [1, 2])

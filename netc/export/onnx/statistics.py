@@ -10,8 +10,12 @@ from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.graph import Array
 from netc.ir.types import dims
 from netc.ops.axes import aligned, per_channel
-from netc.ops.batch_norm import stored_statistics
-from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams
+from netc.ops.batch_norm import BatchNormParams, stored_statistics
+from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams, RunningBNParams
+from netc.ops.fork_normalization import NormalizeParams
+from netc.ops.layer_norm import LayerNormParams
+from netc.ops.normalization import MVNParams, SoftmaxParams
+from netc.ops.reduction import ReductionParams
 
 _OTHERS = 3  # arrays of BatchNorm before those of NVIDIA's fork
 
@@ -25,14 +29,15 @@ def _squared(layer: LayerExport, value: str) -> str:
 
 
 def _batch_norm(layer: LayerExport) -> None:
+    params = layer.params_as(BatchNormParams)
     mean, variance, factor, *own = layer.arrays()
-    if layer.params.use_global_stats:
+    if params.use_global_stats:
         stored = stored_statistics(mean, variance, factor)
         scale, bias = own or (np.ones_like(mean), np.zeros_like(mean))
-        _stored(layer, [scale, bias, *stored], layer.params.eps)
+        _stored(layer, [scale, bias, *stored], params.eps)
         return
     axes = len(layer.shape())
-    normal = _by_batch(layer, layer.x, axes, layer.params.eps)
+    normal = _by_batch(layer, layer.x, axes, params.eps)
     _scaled(layer, normal, [per_channel(array, axes) for array in own])
 
 
@@ -67,7 +72,7 @@ def _scaled(layer: LayerExport, value: str, own: Sequence[Array]) -> None:
 
 
 def _bn(layer: LayerExport) -> None:
-    params, arrays = layer.params, layer.arrays()
+    params, arrays = layer.params_as(BatchwiseBNParams, RunningBNParams), layer.arrays()
     if isinstance(params, BatchwiseBNParams):
         _batchwise(layer, arrays)
     elif params.stored:
@@ -82,7 +87,7 @@ def _batchwise(layer: LayerExport, arrays: Sequence[Array]) -> None:
     """SegNet's: the variance as that fork computes it, E[x^2] - E[x]^2."""
     own = [per_channel(array.reshape(-1), 4) for array in arrays]
     x = _four_axes(layer)
-    if layer.params.inference:
+    if layer.params_as(BatchwiseBNParams).inference:
         _scaled(layer, x, own)
         return
     mean = _mean(layer, x, (0, 2, 3))
@@ -105,33 +110,35 @@ def _four_axes(layer: LayerExport) -> str:
 
 def _mvn(layer: LayerExport) -> None:
     """The deviation gets ``eps`` added, or the variance with ``eps_inside``."""
+    params = layer.params_as(MVNParams)
     x = _four_axes(layer)
-    axes = (1, 2, 3) if layer.params.across_channels else (2, 3)
+    axes = (1, 2, 3) if params.across_channels else (2, 3)
     mean = _mean(layer, x, axes)
-    if not layer.params.normalize_variance:
+    if not params.normalize_variance:
         layer.give("Sub", x, mean)
         return
     centred = layer.op("Sub", x, mean)
     variance = _mean(layer, _squared(layer, centred), axes)
-    eps = layer.constant("eps", layer.params.eps)
-    if layer.params.eps_inside:
+    eps = layer.constant("eps", params.eps)
+    if params.eps_inside:
         layer.give("Div", centred, layer.op("Sqrt", layer.op("Add", variance, eps)))
         return
     layer.give("Div", centred, layer.op("Add", layer.op("Sqrt", variance), eps))
 
 
 def _layer_norm(layer: LayerExport) -> None:
+    params = layer.params_as(LayerNormParams)
     shape = layer.shape()
-    start = layer.params.axis % len(shape)
+    start = params.axis % len(shape)
     axes = range(start, len(shape))
     centred = layer.op("Sub", layer.x, _mean(layer, layer.x, axes))
     variance = _mean(layer, _squared(layer, centred), axes)
-    normal = layer.op("Div", centred, _deviation(layer, variance, layer.params.eps))
+    normal = layer.op("Div", centred, _deviation(layer, variance, params.eps))
     _scaled(layer, normal, [aligned(array, start, len(shape)) for array in layer.arrays()])
 
 
 def _normalize(layer: LayerExport) -> None:
-    params, rank = layer.params, len(layer.shape())
+    params, rank = layer.params_as(NormalizeParams), len(layer.shape())
     axes = range(1, rank) if params.across_spatial else (1,)
     total = layer.op("ReduceSumSquare", layer.x, axes=list(axes), keepdims=1)
     norm = _deviation(layer, total, params.eps)
@@ -143,14 +150,14 @@ def _normalize(layer: LayerExport) -> None:
 
 
 def _softmax(layer: LayerExport) -> None:
-    layer.give("Softmax", layer.x, axis=layer.params.axis)
+    layer.give("Softmax", layer.x, axis=layer.params_as(SoftmaxParams).axis)
 
 
 _SUMS = {"ASUM": "ReduceL1", "SUMSQ": "ReduceSumSquare", "MEAN": "ReduceMean"}
 
 
 def _reduction(layer: LayerExport) -> None:
-    params, rank = layer.params, len(layer.shape())
+    params, rank = layer.params_as(ReductionParams), len(layer.shape())
     if rank == 0:
         raise layer.refuse("its bottom is a scalar")
     axes = list(range(params.axis % rank, rank))

@@ -10,9 +10,10 @@ import numpy as np
 from netc.export.onnx.products import pads
 from netc.export.onnx.writer import LayerExport, Rule
 from netc.ops.array import AnyArray
-from netc.ops.lrn import lrn_axes
+from netc.ops.lp_pooling import LpPoolingParams
+from netc.ops.lrn import LRNParams, lrn_axes
 from netc.ops.pooling import PoolingParams, pooling_axes
-from netc.ops.spp import pyramid
+from netc.ops.spp import SPPParams, pyramid
 from netc.ops.window import Axis
 
 _LOWEST = float(np.finfo(np.float32).min)  # what Caffe's largest of nothing is
@@ -97,7 +98,7 @@ def _expected(layer: LayerExport, value: str, axes: Sequence[Axis]) -> str:
 
 
 def _pooling(layer: LayerExport) -> None:
-    params = layer.params
+    params = layer.params_as(PoolingParams)
     if params.mask:
         _with_mask(layer)
     elif params.global_pooling and params.method != "STOCHASTIC":
@@ -111,7 +112,7 @@ def _with_mask(layer: LayerExport) -> None:
     """The second top is where the largest stood in its plane; ONNX counts through all planes."""
     from onnx import TensorProto
 
-    axes = pooling_axes(layer.params, layer.shape())
+    axes = pooling_axes(layer.params_as(PoolingParams), layer.shape())
     if [_within(axis) for axis in axes] != list(axes):
         raise layer.refuse("a window lies beyond its input, where the mask is -1")
     largest, where = layer.ops("MaxPool", 2, layer.x, **_slid(axes))
@@ -129,7 +130,7 @@ def _rename_last(layer: LayerExport, value: str) -> None:
 
 
 def _spp(layer: LayerExport) -> None:
-    levels = pyramid(layer.params, layer.shape())
+    levels = pyramid(layer.params_as(SPPParams), layer.shape())
     pooled = [_pooled(layer, params, layer.x) for params in levels]
     if len(pooled) == 1:
         _rename_last(layer, pooled[0])
@@ -140,7 +141,8 @@ def _spp(layer: LayerExport) -> None:
 
 def _lp_pooling(layer: LayerExport) -> None:
     """(sum of |x| ** p) ** (1 / p), the sum as a mean times the window's elements."""
-    axes, p = pooling_axes(layer.params.window, layer.shape()), layer.params.p
+    params = layer.params_as(LpPoolingParams)
+    axes, p = pooling_axes(params.window, layer.shape()), params.p
     size = layer.constant("size", axes[0].kernel * axes[1].kernel)
     if p == 2:
         powers = layer.op("Mul", layer.x, layer.x)
@@ -152,7 +154,7 @@ def _lp_pooling(layer: LayerExport) -> None:
 
 
 def _lrn(layer: LayerExport) -> None:
-    params = layer.params
+    params = layer.params_as(LRNParams)
     if params.across:
         layer.give(
             "LRN",

@@ -12,6 +12,7 @@ from netc.backends.reference import parameter_array
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.names import first_free
+from netc.ir.params import HasParams
 from netc.ir.types import Shape
 
 OPSET = 13
@@ -64,14 +65,14 @@ def _fresh(wanted: str, taken: set[str]) -> str:
 
 
 @dataclass(frozen=True)
-class LayerExport:
+class LayerExport(HasParams):
     """A layer for its export rule: it names the layer's values and adds ONNX nodes for it."""
 
     writer: OnnxWriter
     node: Node
 
     @property
-    def params(self) -> Any:
+    def params(self) -> object:
         """The op's parameters."""
         return self.node.params
 

@@ -36,7 +36,7 @@ def _constant(layer: TorchLayer) -> None:
 
 
 def _detections(layer: TorchLayer) -> None:
-    params: DetectionOutputParams = layer.node.params
+    params = layer.node.params_as(DetectionOutputParams)
     score = None if params.confidence is None else number(params.confidence)
     told = (
         f"{params.classes}, {params.share_location}, {params.background}, {params.code_type!r}, "
@@ -48,7 +48,7 @@ def _detections(layer: TorchLayer) -> None:
 
 
 def _roi_pooling(layer: TorchLayer) -> None:
-    params: ROIPoolingParams = layer.node.params
+    params = layer.node.params_as(ROIPoolingParams)
     x, regions = layer.inputs
     pad = f", {number(params.pad_ratio)}" if params.pad_ratio else ""
     sizes = f"{params.pooled_h}, {params.pooled_w}, {number(params.spatial_scale)}"
@@ -58,7 +58,7 @@ def _roi_pooling(layer: TorchLayer) -> None:
 
 def _recurrent(layer: TorchLayer) -> None:
     """LSTM and RNN; a first state that is carried from call to call is not written."""
-    params: RecurrentParams = layer.node.params
+    params = layer.node.params_as(RecurrentParams)
     first, bias, *rest = layer.arrays
     static = rest.pop(0) if params.static else None
     arrays = {"input.weight": first, "input.bias": bias, "recurrent.weight": rest[0]}
@@ -80,7 +80,7 @@ def _recurrent(layer: TorchLayer) -> None:
 
 
 def _embed(layer: TorchLayer) -> None:
-    params: EmbedParams = layer.node.params
+    params = layer.node.params_as(EmbedParams)
     arrays = layer.arrays
     module = layer.module(
         f"nn.Embedding({params.input_dim}, {params.num_output})", weight=arrays[0]
@@ -94,7 +94,7 @@ def _embed(layer: TorchLayer) -> None:
 
 
 def _mvn(layer: TorchLayer) -> None:
-    params: MVNParams = layer.node.params
+    params = layer.node.params_as(MVNParams)
     x = layer.inputs[0]
     if len(layer.shape()) != 4:
         x = f"{x}.reshape({x}.shape + (1,) * {4 - len(layer.shape())})"
@@ -112,7 +112,7 @@ def _mvn(layer: TorchLayer) -> None:
 
 
 def _argmax(layer: TorchLayer) -> None:
-    params: ArgMaxParams = layer.node.params
+    params = layer.node.params_as(ArgMaxParams)
     x, axis = layer.inputs[0], params.axis
     layer.need("greatest")
     if axis is not None:
@@ -131,7 +131,7 @@ def _argmax(layer: TorchLayer) -> None:
 
 
 def _reduction(layer: TorchLayer) -> None:
-    params: ReductionParams = layer.node.params
+    params = layer.node.params_as(ReductionParams)
     x, shape = layer.inputs[0], layer.shape()
     axis = params.axis % len(shape)
     terms = {"ASUM": f"{x}.abs()", "SUMSQ": f"{x}.square()"}.get(params.operation, x)
@@ -142,7 +142,7 @@ def _reduction(layer: TorchLayer) -> None:
 
 
 def _tile(layer: TorchLayer) -> None:
-    params: TileParams = layer.node.params
+    params = layer.node.params_as(TileParams)
     axes = len(layer.shape())
     times = ["1"] * axes
     times[params.axis % axes] = str(params.tiles)
@@ -151,7 +151,7 @@ def _tile(layer: TorchLayer) -> None:
 
 def _reorg(layer: TorchLayer) -> None:
     """darknet's order, see netc.ops.permutation."""
-    params: ReorgParams = layer.node.params
+    params = layer.node.params_as(ReorgParams)
     x, s = layer.inputs[0], params.stride
     _, channels, height, width = layer.shape()
     share = channels // s**2
@@ -165,36 +165,36 @@ def _reorg(layer: TorchLayer) -> None:
 
 
 def _reverse(layer: TorchLayer) -> None:
-    params: ReverseParams = layer.node.params
+    params = layer.node.params_as(ReverseParams)
     layer.give(f"{layer.inputs[0]}.flip({params.axes})")
 
 
 def _clip(layer: TorchLayer) -> None:
-    params: ClipParams = layer.node.params
+    params = layer.node.params_as(ClipParams)
     bounds = f"{number(params.min)}, {number(params.max)}"
     layer.give(f"torch.clamp({layer.inputs[0]}, {bounds})")
 
 
 def _threshold(layer: TorchLayer) -> None:
-    params: ThresholdParams = layer.node.params
+    params = layer.node.params_as(ThresholdParams)
     x = layer.inputs[0]
     layer.give(f"({x} > {number(params.threshold)}).to({x}.dtype)")
 
 
 def _hard_sigmoid(layer: TorchLayer) -> None:
-    params: HardSigmoidParams = layer.node.params
+    params = layer.node.params_as(HardSigmoidParams)
     x = f"{layer.inputs[0]} * {number(params.alpha)} + {number(params.beta)}"
     layer.give(f"torch.clamp({x}, 0, 1)")
 
 
 def _selu(layer: TorchLayer) -> None:
-    params: SELUParams = layer.node.params
+    params = layer.node.params_as(SELUParams)
     x, scale = layer.inputs[0], number(params.scale)
     layer.give(f"{scale} * F.elu({x}, {number(params.alpha)})")
 
 
 def _log_softmax(layer: TorchLayer) -> None:
-    params: LogSoftmaxParams = layer.node.params
+    params = layer.node.params_as(LogSoftmaxParams)
     layer.give(f"F.log_softmax({layer.inputs[0]}, dim={params.axis})")
 
 

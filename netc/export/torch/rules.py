@@ -11,7 +11,24 @@ from netc.export.torch.expressions import Rule, function, number
 from netc.export.torch.more_rules import MORE_RULES
 from netc.export.torch.writer import TorchLayer
 from netc.ir.types import Shape, count
+from netc.ops.activation import ELUParams, SwishParams
+from netc.ops.arithmetic import BaseParams, PowerParams
+from netc.ops.batch_norm import BatchNormParams
 from netc.ops.catalog import CATALOG
+from netc.ops.convolution_params import ConvolutionParams
+from netc.ops.cropping import CropParams
+from netc.ops.dropout import DropoutParams
+from netc.ops.elementwise import EltwiseParams
+from netc.ops.fork_normalization import NormalizeParams
+from netc.ops.joining import ConcatParams, SliceParams
+from netc.ops.linear import InnerProductParams
+from netc.ops.lrn import LRNParams
+from netc.ops.normalization import SoftmaxParams
+from netc.ops.permutation import PermuteParams, ShuffleChannelParams
+from netc.ops.pooling import PoolingParams
+from netc.ops.rectifiers import ReLU6Params, ReLUParams
+from netc.ops.resizing import InterpParams
+from netc.ops.scale_bias import OperandParams
 
 
 def _sizes(values: tuple[int, ...]) -> str:
@@ -23,7 +40,7 @@ def _sizes(values: tuple[int, ...]) -> str:
 
 
 def _convolution(layer: TorchLayer) -> None:
-    params, shape = layer.node.params, layer.shape()
+    params, shape = layer.node.params_as(ConvolutionParams), layer.shape()
     deconvolution = layer.node.op == "Deconvolution"
     if params.axis not in (1, 1 - len(shape)) or not 3 <= len(shape) <= 5:
         raise layer.refused("its channels are not axis 1 of three to five axes")
@@ -51,7 +68,7 @@ def _product(layer: TorchLayer, kind: str, told: list[str]) -> str:
 
 
 def _inner_product(layer: TorchLayer) -> None:
-    params, shape = layer.node.params, layer.shape()
+    params, shape = layer.node.params_as(InnerProductParams), layer.shape()
     axis = params.axis % len(shape)
     weight, *bias = layer.arrays
     weight = weight.T if params.transpose else weight
@@ -66,7 +83,7 @@ def _inner_product(layer: TorchLayer) -> None:
 
 
 def _pooling(layer: TorchLayer) -> None:
-    params, shape = layer.node.params, layer.shape()
+    params, shape = layer.node.params_as(PoolingParams), layer.shape()
     if params.method not in ("MAX", "AVE") or len(layer.node.outputs) > 1 or len(shape) != 4:
         raise layer.refused("it draws at random, gives a mask, or pools no images")
     x = layer.inputs[0]
@@ -99,13 +116,13 @@ def _pooled(size: int, kernel: int, stride: int, pad: int, ceil: bool) -> int:
 
 
 def _relu(layer: TorchLayer) -> None:
-    slope = layer.node.params.negative_slope
+    slope = layer.node.params_as(ReLUParams).negative_slope
     x = layer.inputs[0]
     layer.give(f"F.leaky_relu({x}, {number(slope)})" if slope else f"F.relu({x})")
 
 
 def _relu6(layer: TorchLayer) -> None:
-    params = layer.node.params
+    params = layer.node.params_as(ReLU6Params)
     if params.negative_slope:
         raise layer.refused("it has a slope below 0")
     layer.give(f"torch.clamp({layer.inputs[0]}, 0.0, {number(params.n)})")
@@ -117,11 +134,11 @@ def _prelu(layer: TorchLayer) -> None:
 
 
 def _elu(layer: TorchLayer) -> None:
-    layer.give(f"F.elu({layer.inputs[0]}, {number(layer.node.params.alpha)})")
+    layer.give(f"F.elu({layer.inputs[0]}, {number(layer.node.params_as(ELUParams).alpha)})")
 
 
 def _power(layer: TorchLayer) -> None:
-    params = layer.node.params
+    params = layer.node.params_as(PowerParams)
     text = layer.inputs[0]
     text = f"{text} * {number(params.scale)}" if params.scale != 1 else text
     text = f"{text} + {number(params.shift)}" if params.shift else text
@@ -129,34 +146,34 @@ def _power(layer: TorchLayer) -> None:
 
 
 def _exp(layer: TorchLayer) -> None:
-    params = layer.node.params
+    params = layer.node.params_as(BaseParams)
     factor = params.scale * (1.0 if params.base == -1 else math.log(params.base))
     shift = params.shift * (1.0 if params.base == -1 else math.log(params.base))
     layer.give(f"torch.exp({layer.inputs[0]} * {number(factor)} + {number(shift)})")
 
 
 def _log(layer: TorchLayer) -> None:
-    params = layer.node.params
+    params = layer.node.params_as(BaseParams)
     base = 1.0 if params.base == -1 else 1 / math.log(params.base)
     inner = f"{layer.inputs[0]} * {number(params.scale)} + {number(params.shift)}"
     layer.give(f"torch.log({inner}) * {number(base)}")
 
 
 def _dropout(layer: TorchLayer) -> None:
-    ratio = number(layer.node.params.ratio)
+    ratio = number(layer.node.params_as(DropoutParams).ratio)
     layer.give(f"{layer.module(f'nn.Dropout({ratio})')}({layer.inputs[0]})")
 
 
 def _swish(layer: TorchLayer) -> None:
     x = layer.inputs[0]
-    layer.give(f"{x} * torch.sigmoid({number(layer.node.params.beta)} * {x})")
+    layer.give(f"{x} * torch.sigmoid({number(layer.node.params_as(SwishParams).beta)} * {x})")
 
 
 # Normalisation
 
 
 def _lrn(layer: TorchLayer) -> None:
-    params, x = layer.node.params, layer.inputs[0]
+    params, x = layer.node.params_as(LRNParams), layer.inputs[0]
     size, alpha, beta = params.local_size, number(params.alpha), number(params.beta)
     if params.across:
         layer.give(f"F.local_response_norm({x}, {size}, {alpha}, {beta}, {number(params.k)})")
@@ -166,7 +183,7 @@ def _lrn(layer: TorchLayer) -> None:
 
 
 def _batch_norm(layer: TorchLayer) -> None:
-    params, shape = layer.node.params, layer.shape()
+    params, shape = layer.node.params_as(BatchNormParams), layer.shape()
     if not params.use_global_stats:
         raise layer.refused("it normalises by the batch's own statistics")
     mean, variance, factor, *affine = (array.reshape(-1) for array in layer.arrays)
@@ -182,7 +199,7 @@ def _batch_norm(layer: TorchLayer) -> None:
 
 
 def _normalize(layer: TorchLayer) -> None:
-    params, x = layer.node.params, layer.inputs[0]
+    params, x = layer.node.params_as(NormalizeParams), layer.inputs[0]
     axes = tuple(range(1, len(layer.shape()))) if params.across_spatial else (1,)
     squares = f"({x} * {x}).sum({axes}, keepdim=True) + {number(params.eps)}"
     text = f"{x} / torch.sqrt({squares})"
@@ -216,7 +233,7 @@ def affine(layer: TorchLayer) -> None:
 
 def _factor(layer: TorchLayer) -> None:
     """Scale and Bias: by trained arrays, or by a second input."""
-    params, node, shape = layer.node.params, layer.node, layer.shape()
+    params, node, shape = layer.node.params_as(OperandParams), layer.node, layer.shape()
     adds = node.op == "Bias"
     axis = params.axis % len(shape)
     if len(node.inputs) > 1:
@@ -240,7 +257,7 @@ def _factor(layer: TorchLayer) -> None:
 
 
 def _eltwise(layer: TorchLayer) -> None:
-    params, inputs = layer.node.params, layer.inputs
+    params, inputs = layer.node.params_as(EltwiseParams), layer.inputs
     if params.operation == "SUM":
         factors = params.coeff or (1.0,) * len(inputs)
         parts = [
@@ -257,11 +274,12 @@ def _eltwise(layer: TorchLayer) -> None:
 
 
 def _concat(layer: TorchLayer) -> None:
-    layer.give(f"torch.cat(({', '.join(layer.inputs)},), {layer.node.params.axis})")
+    axis = layer.node.params_as(ConcatParams).axis
+    layer.give(f"torch.cat(({', '.join(layer.inputs)},), {axis})")
 
 
 def _slice(layer: TorchLayer) -> None:
-    axis = layer.node.params.axis % len(layer.shape())
+    axis = layer.node.params_as(SliceParams).axis % len(layer.shape())
     start, parts = 0, []
     for at in range(len(layer.node.outputs)):
         size = layer.made(at)[axis]
@@ -275,7 +293,7 @@ def _same(layer: TorchLayer) -> None:
 
 
 def _crop(layer: TorchLayer) -> None:
-    params, shape, made = layer.node.params, layer.shape(), layer.made()
+    params, shape, made = layer.node.params_as(CropParams), layer.shape(), layer.made()
     axis = params.axis % len(shape)
     number = len(shape) - axis
     offsets = params.offset or (0,)
@@ -303,24 +321,25 @@ def _new_shape(x: str, old: Shape, new: Shape) -> str:
 
 
 def _permute(layer: TorchLayer) -> None:
-    order = list(layer.node.params.order)
+    order = list(layer.node.params_as(PermuteParams).order)
     order += [axis for axis in range(len(layer.shape())) if axis not in order]
     layer.give(f"{layer.inputs[0]}.permute({', '.join(map(str, order))})")
 
 
 def _softmax(layer: TorchLayer) -> None:
-    layer.give(f"F.softmax({layer.inputs[0]}, {layer.node.params.axis})")
+    layer.give(f"F.softmax({layer.inputs[0]}, {layer.node.params_as(SoftmaxParams).axis})")
 
 
 def _interp(layer: TorchLayer) -> None:
-    if any(layer.node.params.crop):
+    if any(layer.node.params_as(InterpParams).crop):
         raise layer.refused("it crops or pads before it resizes")
     size = layer.made()[2:]
     layer.give(f'F.interpolate({layer.inputs[0]}, {size}, mode="bilinear", align_corners=True)')
 
 
 def _shuffle(layer: TorchLayer) -> None:
-    layer.give(f"F.channel_shuffle({layer.inputs[0]}, {layer.node.params.group})")
+    group = layer.node.params_as(ShuffleChannelParams).group
+    layer.give(f"F.channel_shuffle({layer.inputs[0]}, {group})")
 
 
 def _nothing(layer: TorchLayer) -> None:

@@ -147,7 +147,7 @@ def _power_built(
     build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
 ) -> Mapping[int, str]:
     """A linear one is a factor; of a constant the gradient is 0."""
-    params: PowerParams = node.params
+    params = node.params_as(PowerParams)
     top = tops[0]
     assert top is not None
     if params.power * params.scale == 0:

@@ -52,7 +52,7 @@ def _distance(params: BottomDistanceParams, saved: Saved, tops: Arrays, index: i
 
 
 def _distance_inexact(graph: Graph, node: Node) -> str | None:
-    wrong = node.params.norm == "L1"
+    wrong = node.params_as(BottomDistanceParams).norm == "L1"
     return "Caffe's L1 distance passes on -1 in the place of -dy" if wrong else None
 
 

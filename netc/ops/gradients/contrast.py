@@ -54,7 +54,7 @@ def _general(params: GeneralParams, saved: Saved, tops: Arrays, index: int) -> A
 
 
 def _general_inexact(graph: Graph, node: Node) -> str | None:
-    params = node.params
+    params = node.params_as(GeneralParams)
     if params.held is None and params.bound is None and not params.greatest_near:
         return None
     return "GeneralContrastiveLoss weighs its gradient otherwise than its loss"

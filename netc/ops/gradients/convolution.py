@@ -34,7 +34,7 @@ def _convolution_built(
     build: Build, node: Node, tops: Tops, wanted: Sequence[int]
 ) -> Mapping[int, str]:
     """A deconvolution, where the last windows end at the padding's end on every axis."""
-    params: ConvolutionParams = node.params
+    params = node.params_as(ConvolutionParams)
     shape = build.shape(node.inputs[0])
     axes = convolution_axes(params, shape)
     met = all(a.stride * (a.out - 1) + a.extent - 2 * a.pad == a.size for a in axes)
@@ -50,7 +50,7 @@ def _deconvolution_built(
 def _turned(
     build: Build, node: Node, tops: Tops, wanted: Sequence[int], op: str
 ) -> Mapping[int, str]:
-    params: ConvolutionParams = node.params
+    params = node.params_as(ConvolutionParams)
     shape = build.shape(node.inputs[0])
     axis = channel_axis(params.axis, shape)
     back = replace(params, num_output=shape[axis], axis=axis, bias=False, depthwise=False)

@@ -71,7 +71,7 @@ def _smooth_l1(params: SmoothL1Params, saved: Saved, tops: Arrays, index: int) -
 
 
 def _smooth_l1_inexact(graph: Graph, node: Node) -> str | None:
-    params: SmoothL1Params = node.params
+    params = node.params_as(SmoothL1Params)
     if not params.absolute or len(node.inputs) < 4:
         return None
     return "Caffe takes the weights behind the loss for positive"
@@ -103,7 +103,7 @@ def _softmax_ohem(params: SoftmaxOHEMParams, saved: Saved, tops: Arrays, index: 
 
 
 def _softmax_ohem_inexact(graph: Graph, node: Node) -> str | None:
-    params: SoftmaxOHEMParams = node.params
+    params = node.params_as(SoftmaxOHEMParams)
     if params.ignore_label is None:
         return None
     return "intel/caffe sums the first places, and its gradient is of those that count"
@@ -125,7 +125,7 @@ def _multibox(params: MultiBoxParams, saved: Saved, tops: Arrays, index: int) ->
 
 
 def _multibox_inexact(graph: Graph, node: Node) -> str | None:
-    params: MultiBoxParams = node.params
+    params = node.params_as(MultiBoxParams)
     if not params.variance_in_target:
         return None
     return "SSD leaves the variances out of the gradient of targets that have them"

@@ -10,7 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from netc.ir.graph import Node
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.define import P
-from netc.ops.dropout import DROP_PATH, DROPOUT, dropout_factor, path_factor
+from netc.ops.dropout import (
+    DROP_PATH,
+    DROPOUT,
+    DropoutParams,
+    DropPathParams,
+    dropout_factor,
+    path_factor,
+)
 from netc.ops.gradients.activation import scaled
 from netc.ops.gradients.define import Build, Gradient, Saved, gradients, of
 
@@ -21,7 +28,8 @@ def _built(
     """Where nothing is drawn it is one factor for all."""
     top = tops[0]
     assert top is not None
-    return {} if node.params.sample else {0: scaled(build, top, node.params.scale)}
+    params = node.params_as(DropoutParams, DropPathParams)
+    return {} if params.sample else {0: scaled(build, top, params.scale)}
 
 
 def _masked(factor: Callable[[P, AnyArray, AnyArray | None], AnyArray]) -> Gradient[P]:

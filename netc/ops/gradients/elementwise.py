@@ -20,7 +20,7 @@ def _eltwise_built(
     build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
 ) -> Mapping[int, str]:
     """A sum passes its top's gradient on, times the coefficient."""
-    params: EltwiseParams = node.params
+    params = node.params_as(EltwiseParams)
     top = tops[0]
     assert top is not None
     if params.operation != "SUM":
@@ -89,7 +89,7 @@ def _scale_built(
     assert top is not None
     if 0 not in wanted:
         return {}
-    bare = replace(node.params, bias_filler=None)
+    bare = replace(node.params_as(OperandParams), bias_filler=None)
     own = () if len(node.inputs) > 1 else node.parameters[:1]
     return {0: build.node("Scale", bare, (top, *node.inputs[1:]), own)[0]}
 

@@ -35,12 +35,10 @@ def _overlaps(params: PartsParams, sizes: list[tuple[int, int]]) -> bool:
 
 
 def _division_inexact(graph: Graph, node: Node) -> str | None:
-    sizes = [(node.params.height, node.params.width)] * len(node.params.rows)
-    return (
-        "the gradient of overlapping parts is the last one's"
-        if (_overlaps(node.params, sizes))
-        else None
-    )
+    params = node.params_as(PartsParams)
+    sizes = [(params.height, params.width)] * len(params.rows)
+    overlaps = _overlaps(params, sizes)
+    return "the gradient of overlapping parts is the last one's" if overlaps else None
 
 
 def _combined(params: PartsParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -50,11 +48,8 @@ def _combined(params: PartsParams, saved: Saved, tops: Arrays, index: int) -> An
 def _combination_inexact(graph: Graph, node: Node) -> str | None:
     shapes = [graph.shape(value) for value in node.inputs]
     sizes = [(shape[2], shape[3]) for shape in shapes]
-    return (
-        "parts under others learn as if they were on top"
-        if (_overlaps(node.params, sizes))
-        else None
-    )
+    overlaps = _overlaps(node.params_as(PartsParams), sizes)
+    return "parts under others learn as if they were on top" if overlaps else None
 
 
 @np.errstate(all="ignore")

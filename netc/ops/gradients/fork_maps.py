@@ -83,7 +83,7 @@ def _differences(saved: Saved) -> AnyArray:
 
 
 def _distance_inexact(graph: Graph, node: Node) -> str | None:
-    wrong = node.params.norm == "L1"
+    wrong = node.params_as(InnerDistanceParams).norm == "L1"
     return "Caffe's L1 distance passes on -1 in the place of -dy" if wrong else None
 
 

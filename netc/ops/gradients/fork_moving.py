@@ -39,7 +39,7 @@ def _unpooling(params: UnpoolingParams, saved: Saved, tops: Arrays, index: int) 
 
 
 def _unpooling_inexact(graph: Graph, node: Node) -> str | None:
-    params: UnpoolingParams = node.params
+    params = node.params_as(UnpoolingParams)
     if params.kind == "TILE":
         return "DeconvNet's TILE takes the mean where the sum is the derivative"
     return None

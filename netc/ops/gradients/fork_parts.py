@@ -37,7 +37,7 @@ def _sparsify(params: SparsifyParams, saved: Saved, tops: Arrays, index: int) ->
 
 
 def _sparsify_inexact(graph: Graph, node: Node) -> str | None:
-    return "Sparsify adds the slope of a penalty" if node.params.push else None
+    return "Sparsify adds the slope of a penalty" if node.params_as(SparsifyParams).push else None
 
 
 _SQRT_EPS = 0.03  # signed_sqrt_layer.hpp

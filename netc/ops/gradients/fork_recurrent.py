@@ -66,7 +66,7 @@ def _reads(params: LstmParams, index: int, bottoms: int) -> Reads:
 
 
 def _inexact(graph: Graph, node: Node) -> str | None:
-    params: LstmParams = node.params
+    params = node.params_as(LstmParams)
     if params.streams == 1 and len(node.inputs) == 1 and not params.threshold:
         return None
     return "caffe-lstm takes other outputs for its recurrent weights than it used, or bounds slopes"

@@ -17,7 +17,7 @@ def _by_data(
     build: Build, node: Node, tops: Sequence[str | None], wanted: Sequence[int]
 ) -> Mapping[int, str]:
     """dx = dy . W, which is an inner product with the same weights, read the other way."""
-    params: InnerProductParams = node.params
+    params = node.params_as(InnerProductParams)
     shape, top = build.shape(node.inputs[0]), tops[0]
     assert top is not None
     axis = axis_in(shape, params.axis, "inner_product_param.axis")

@@ -108,7 +108,7 @@ def _contrastive(params: ContrastiveLossParams, saved: Saved, tops: Arrays, inde
 
 
 def _contrastive_inexact(graph: Graph, node: Node) -> str | None:
-    params: ContrastiveLossParams = node.params
+    params = node.params_as(ContrastiveLossParams)
     return None if params.legacy_version else "Caffe adds 0.0001 to the distance"
 
 
@@ -127,7 +127,7 @@ def _infogain(params: InfogainLossParams, saved: Saved, tops: Arrays, index: int
 
 
 def _infogain_inexact(graph: Graph, node: Node) -> str | None:
-    params: InfogainLossParams = node.params
+    params = node.params_as(InfogainLossParams)
     axes = len(graph.shape(node.inputs[0]))
     if params.axis % axes == params.softmax_axis % axes:
         return None

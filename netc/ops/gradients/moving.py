@@ -55,7 +55,7 @@ def _concat(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapp
     """The top's gradient, cut where the bottoms were joined."""
     if len(node.inputs) == 1:
         return {0: _only(tops)}
-    params: ConcatParams = node.params
+    params = node.params_as(ConcatParams)
     shapes = [build.shape(value) for value in node.inputs]
     axis = params.axis % len(shapes[0])
     ends = tuple(accumulate(shape[axis] for shape in shapes))
@@ -80,7 +80,7 @@ def _slice(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mappi
     ]
     if len(parts) == 1:
         return {0: parts[0]}
-    axis = node.params.axis % len(build.shape(node.inputs[0]))
+    axis = node.params_as(SliceParams).axis % len(build.shape(node.inputs[0]))
     return {0: build.node("Concat", ConcatParams(axis), parts)[0]}
 
 
@@ -116,14 +116,14 @@ def _crop(
 
 
 def _permute(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
-    order = permutation(node.params, len(build.shape(node.inputs[0])))
+    order = permutation(node.params_as(PermuteParams), len(build.shape(node.inputs[0])))
     back = tuple(order.index(axis) for axis in range(len(order)))
     return {0: build.node("Permute", PermuteParams(back), (_only(tops),))[0]}
 
 
 def _shuffle(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
     """Dealt out into as many groups as there were members."""
-    members = build.shape(node.inputs[0])[1] // node.params.group
+    members = build.shape(node.inputs[0])[1] // node.params_as(ShuffleChannelParams).group
     if members == 0:
         return {0: _only(tops)}
     return {0: build.node("ShuffleChannel", ShuffleChannelParams(members), (_only(tops),))[0]}

@@ -13,7 +13,7 @@ from netc.ir.types import dims
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import aligned, axis_in, per_channel
 from netc.ops.batch_norm import BATCH_NORM, BatchNormParams, stored_statistics
-from netc.ops.fork_batch_norm import BATCHWISE_EPS, BN, BatchwiseBNParams, BNParams
+from netc.ops.fork_batch_norm import BATCHWISE_EPS, BN, BatchwiseBNParams, BNParams, RunningBNParams
 from netc.ops.fork_normalization import NORMALIZE, NormalizeParams
 from netc.ops.gradients.define import INPUT, NOTHING, OUTPUT, Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.pooling import spread
@@ -121,7 +121,7 @@ def _bn(params: BNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
 
 
 def _bn_inexact(graph: Graph, node: Node) -> str | None:
-    params: BNParams = node.params
+    params = node.params_as(BatchwiseBNParams, RunningBNParams)
     if isinstance(params, BatchwiseBNParams) or not params.stored:
         return None
     if params.frozen:
@@ -186,7 +186,7 @@ def _mvn(params: MVNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
 
 
 def _mvn_inexact(graph: Graph, node: Node) -> str | None:
-    params: MVNParams = node.params
+    params = node.params_as(MVNParams)
     if not params.normalize_variance or params.eps < 1e-6 or params.eps_inside:
         return None
     return "Caffe leaves `eps` out of the derivative of the deviation"
@@ -223,7 +223,7 @@ def _norm(params: NormalizeParams, x: AnyArray, axes: tuple[int, ...]) -> AnyArr
 
 
 def _normalize_inexact(graph: Graph, node: Node) -> str | None:
-    params: NormalizeParams = node.params
+    params = node.params_as(NormalizeParams)
     if not params.scaled or params.channel_shared:
         return None
     return "Caffe leaves the channels' scales out of a sum over channels"

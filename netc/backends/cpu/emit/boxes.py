@@ -9,7 +9,9 @@ from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View
 from netc.ir.graph import Node
 from netc.ir.types import Shape
+from netc.ops.detection import DetectionOutputParams
 from netc.ops.proposal import ProposalParams, proposal_of
+from netc.ops.python import PythonParams
 
 
 def emit_detection_output(context: EmitContext, node: Node) -> Sweeps | None:
@@ -22,7 +24,7 @@ def emit_detection_output(context: EmitContext, node: Node) -> Sweeps | None:
         return None
     views = [context.view(value) for value in (location, confidence, priors)]
     sizes = DetectionSteps(
-        node.params,
+        node.params_as(DetectionOutputParams),
         graph.shape(location)[0],
         graph.shape(priors)[2] // 4,
         (views[0].place, apart[0] or 0),
@@ -43,18 +45,18 @@ def emit_detection_output(context: EmitContext, node: Node) -> Sweeps | None:
 
 def emit_proposal(context: EmitContext, node: Node) -> Sweeps | None:
     """The layer Proposal."""
-    return _propose(context, node, node.params)
+    return _propose(context, node, node.params_as(ProposalParams))
 
 
 def emit_python(context: EmitContext, node: Node) -> Sweeps | None:
     """Faster R-CNN's ProposalLayer; other Python layers run in Python."""
-    params = proposal_of(node.params)
+    params = proposal_of(node.params_as(PythonParams))
     return None if params is None else _propose(context, node, params)
 
 
 def chooses_proposals(node: Node) -> bool:
     """True of a Python layer that is Faster R-CNN's ProposalLayer."""
-    return proposal_of(node.params) is not None
+    return proposal_of(node.params_as(PythonParams)) is not None
 
 
 def _propose(context: EmitContext, node: Node, params: ProposalParams) -> Sweeps | None:

@@ -28,7 +28,7 @@ from netc.backends.shared.views import Place, View
 from netc.ir.graph import Node
 from netc.ops.axes import axis_in
 from netc.ops.batch_norm import BatchNormParams
-from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams
+from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams, RunningBNParams
 from netc.ops.gradient import GradientParams
 from netc.ops.scale_bias import OperandParams
 from netc.ops.update import RunningParams
@@ -39,8 +39,8 @@ _READ_AND_TOP = 2  # values of a gradient that reads the bottom, of a layer with
 
 def emit_batch_norm_back(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of BatchNorm's bottom, by the batch's own statistics or by stored ones."""
-    params: GradientParams = node.params
-    layer: BatchNormParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(BatchNormParams)
     if not has_channels(params.shapes[0]):
         return None
     out, arrays = context.view(node.outputs[0]), context.arrays(node)
@@ -61,8 +61,8 @@ def emit_batch_norm_back(context: EmitContext, node: Node) -> Sweeps | None:
 
 def emit_batch_norm_own(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradients of a BatchNorm's own scale and bias."""
-    params: GradientParams = node.params
-    layer: BatchNormParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(BatchNormParams)
     if not has_channels(params.shapes[0]):
         return None
     out, top = context.view(node.outputs[0]), context.view(node.inputs[-1])
@@ -95,7 +95,7 @@ def emit_bn_back(context: EmitContext, node: Node) -> Sweeps | None:
 
 def emit_bn_own(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradients of BN's scale and shift."""
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     eps, top = _own_eps(node), context.view(node.inputs[-1])
     if eps is None:
         return None
@@ -111,8 +111,8 @@ def emit_bn_own(context: EmitContext, node: Node) -> Sweeps | None:
 
 def _own_eps(node: Node) -> float | None:
     """What a BN adds to the variance of its batch; None where it takes stored statistics."""
-    params: GradientParams = node.params
-    layer = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(BatchwiseBNParams, RunningBNParams)
     if not has_channels(params.shapes[0]):
         return None
     if isinstance(layer, BatchwiseBNParams):
@@ -138,9 +138,9 @@ def channel_sums(
 
 def emit_operand(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of the factor of Scale, or the term of Bias, of each channel."""
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     shape = params.shapes[0]
-    if len(params.shapes) != 1 or not _per_channel(params.params, shape):
+    if len(params.shapes) != 1 or not _per_channel(params.params_as(OperandParams), shape):
         return None
     views = [context.view(value) for value in node.inputs]
     if context.graph.shape(node.outputs[0]) != (shape[1],):
@@ -154,7 +154,7 @@ def _per_channel(params: OperandParams, shape: tuple[int, ...]) -> bool:
 
 def emit_running(context: EmitContext, node: Node) -> Sweeps | None:
     """The averages that BatchNorm keeps (batch_norm_layer.cpp)."""
-    params: RunningParams = node.params
+    params = node.params_as(RunningParams)
     layer = params.params
     shape = context.graph.shape(node.inputs[0])
     if not isinstance(layer, BatchNormParams) or layer.use_global_stats or not has_channels(shape):

@@ -20,7 +20,7 @@ from netc.ops.gradient import GradientParams
 
 def emit_dropout(context: EmitContext, node: Node) -> Sweeps | None:
     """Elements dropped one by one; nothing in TEST."""
-    params: DropoutParams = node.params
+    params = node.params_as(DropoutParams)
     if not params.sample:
         return emit_identity(context, node)
     x, *key = node.inputs
@@ -29,7 +29,7 @@ def emit_dropout(context: EmitContext, node: Node) -> Sweeps | None:
 
 def emit_drop_path(context: EmitContext, node: Node) -> Sweeps | None:
     """A whole batch, or whole items of it, dropped."""
-    params: DropPathParams = node.params
+    params = node.params_as(DropPathParams)
     if not params.sample:
         return emit_identity(context, node)
     x, *key = node.inputs
@@ -41,8 +41,8 @@ def emit_drawn_back(context: EmitContext, node: Node) -> Sweeps | None:
 
     The layer's second bottom is the generator's key, where there is one.
     """
-    params: GradientParams = node.params
-    layer: DropoutParams | DropPathParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(DropoutParams, DropPathParams)
     if not layer.sample:
         return None
     key = [node.inputs[params.inputs.index(1)]] if 1 in params.inputs else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.steps.epilogue import NONE, Activation, Epilogue
 from netc.backends.shared.derived import Weights, derived
 from netc.ir.graph import Array
+from netc.ops.activation import ClipParams, ELUParams, SwishParams
 from netc.ops.elementwise import EltwiseParams
-from netc.ops.fused import BoundStage
+from netc.ops.fused import BoundStage, Stage
 from netc.ops.numbers import all_finite
 from netc.ops.rectifiers import ReLU6Params, ReLUParams
 
@@ -65,19 +66,20 @@ def activation_of(context: EmitContext, bound: BoundStage, channels: int) -> Act
     arrays = [context.array(name) for name in bound.parameters]
     if rule is None or not all_finite(bound.stage.params):
         return None
-    return rule(bound.stage.params, arrays, channels)
+    return rule(bound.stage, arrays, channels)
 
 
-def _relu(params: ReLUParams, arrays: list[Weights], channels: int) -> Activation:
-    slope = params.negative_slope
+def _relu(stage: Stage, arrays: list[Weights], channels: int) -> Activation:
+    slope = stage.params_as(ReLUParams).negative_slope
     return Activation("leaky", slope) if slope else Activation("relu")
 
 
-def _relu6(params: ReLU6Params, arrays: list[Weights], channels: int) -> Activation | None:
+def _relu6(stage: Stage, arrays: list[Weights], channels: int) -> Activation | None:
+    params = stage.params_as(ReLU6Params)
     return None if params.negative_slope else Activation("relu6", params.n)
 
 
-def _prelu(params: object, arrays: list[Weights], channels: int) -> Activation:
+def _prelu(stage: Stage, arrays: list[Weights], channels: int) -> Activation:
     return Activation("prelu", slopes=derived(_spread, arrays[0], channels))
 
 
@@ -85,13 +87,26 @@ def _spread(slopes: Array, channels: int) -> Array:
     return np.ascontiguousarray(np.broadcast_to(slopes.reshape(-1), (channels,)))
 
 
-_ACTIVATIONS: Mapping[str, Callable[[Any, list[Weights], int], Activation | None]] = {
+def _elu(stage: Stage, arrays: list[Weights], channels: int) -> Activation:
+    return Activation("elu", stage.params_as(ELUParams).alpha)
+
+
+def _clip(stage: Stage, arrays: list[Weights], channels: int) -> Activation:
+    params = stage.params_as(ClipParams)
+    return Activation("clip", params.min, params.max)
+
+
+def _swish(stage: Stage, arrays: list[Weights], channels: int) -> Activation:
+    return Activation("swish", stage.params_as(SwishParams).beta)
+
+
+_ACTIVATIONS: Mapping[str, Callable[[Stage, list[Weights], int], Activation | None]] = {
     "ReLU": _relu,
     "ReLU6": _relu6,
     "PReLU": _prelu,
-    "ELU": lambda params, arrays, channels: Activation("elu", params.alpha),
-    "Sigmoid": lambda params, arrays, channels: Activation("sigmoid"),
-    "TanH": lambda params, arrays, channels: Activation("tanh"),
-    "Clip": lambda params, arrays, channels: Activation("clip", params.min, params.max),
-    "Swish": lambda params, arrays, channels: Activation("swish", params.beta),
+    "ELU": _elu,
+    "Sigmoid": lambda stage, arrays, channels: Activation("sigmoid"),
+    "TanH": lambda stage, arrays, channels: Activation("tanh"),
+    "Clip": _clip,
+    "Swish": _swish,
 }

@@ -49,9 +49,11 @@ from netc.backends.shared.views import View, moved
 from netc.ir.graph import Node
 from netc.ops.array import AnyArray
 from netc.ops.axes import axis_in
+from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.gradient import GradientParams, rule_of
+from netc.ops.linear import InnerProductParams
 from netc.ops.lrn import LRNParams, is_positive
-from netc.ops.pooling import pooling_axes
+from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.pooling_values import areas
 
 _MOST_GROUPS = 64  # each has steps of its own
@@ -60,7 +62,7 @@ _DRAWN = ("Dropout", "DropPath")  # which are given the generator's key beside t
 
 def emit_gradient(context: EmitContext, node: Node) -> Sweeps | None:
     """A gradient's steps; None where it has no kernel."""
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     if params.op in _DRAWN:
         return emit_drawn_back(context, node)
     emitter = _EMITTERS.get((params.op, params.kind))
@@ -72,7 +74,7 @@ def _of_what_it_reads(node: Node) -> Node:
 
     Behind a layer whose output's size only a run tells a gradient is given them all.
     """
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     rule = rule_of(params.op)
     if rule is None:
         return node
@@ -85,13 +87,14 @@ def _of_what_it_reads(node: Node) -> Node:
 
 def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of a convolution's weights or bias: sums over pixels."""
-    params: GradientParams = node.params
-    if len(params.shapes) != 1 or len(params.shapes[0]) != 4 or params.params.axis not in (1, -3):
+    params = node.params_as(GradientParams)
+    layer = params.params_as(ConvolutionParams)
+    if len(params.shapes) != 1 or len(params.shapes[0]) != 4 or layer.axis not in (1, -3):
         return None
     if params.index == 1:
         return channel_sums(context, node, context.view(node.inputs[-1]))
     x, y = (context.view(value) for value in node.inputs)
-    out, geometry = context.view(node.outputs[0]), geometry_of(params.params, params.shapes[0])
+    out, geometry = context.view(node.outputs[0]), geometry_of(layer, params.shapes[0])
     if is_depthwise(geometry, x, y):
         taps = window_taps(x, (y.h, y.w), geometry)
         return [_of_depthwise(context, node, geometry, taps)]
@@ -149,11 +152,12 @@ def _convolution_back(context: EmitContext, node: Node) -> Sweeps | None:
 
     What no window saw, at the far edge, gets nothing.
     """
-    params: GradientParams = node.params
-    if len(params.shapes[0]) != 4 or params.params.axis not in (1, -3):
+    params = node.params_as(GradientParams)
+    layer = params.params_as(ConvolutionParams)
+    if len(params.shapes[0]) != 4 or layer.axis not in (1, -3):
         return None
     y, x = context.view(node.inputs[0]), context.view(node.outputs[0])
-    geometry = geometry_of(params.params, params.shapes[0])
+    geometry = geometry_of(layer, params.shapes[0])
     if has_many_phases(geometry, x):
         return None
     weight = context.array(node.parameters[0])
@@ -169,7 +173,7 @@ def _share(view: View, group: int, groups: int) -> View:
 
 def _inner_product(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of an inner product's weights or bias."""
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     if params.index == 1:
         shape = context.graph.shape(node.inputs[-1])
         whole = len(shape) == 2
@@ -211,12 +215,13 @@ def inner_product_sums(
     context: EmitContext, params: GradientParams, value: str, top: str
 ) -> InnerProductSums | None:
     """The gradient of an inner product's weights; None where there are no kernels for it."""
-    if params.params.transpose:
+    layer = params.params_as(InnerProductParams)
+    if layer.transpose:
         return None
     shape, view = context.graph.shape(value), context.view(value)
-    if axis_in(shape, params.params.axis, "inner_product_param.axis") != 1:
+    if axis_in(shape, layer.axis, "inner_product_param.axis") != 1:
         return None
-    y = as_rows(context.view(top), context.graph.shape(top), shape[0], params.params.num_output)
+    y = as_rows(context.view(top), context.graph.shape(top), shape[0], layer.num_output)
     return None if y is None else InnerProductSums(view, y)
 
 
@@ -227,8 +232,8 @@ def _rows_of(view: View) -> Side:
 
 def _pooling(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of the bottom of a MAX or AVE pooling."""
-    params: GradientParams = node.params
-    shape, pooling = params.shapes[0], params.params
+    params = node.params_as(GradientParams)
+    shape, pooling = params.shapes[0], params.params_as(PoolingParams)
     window = window_of_pooling(pooling, shape)
     *read, top = (context.view(value) for value in node.inputs)
     out = context.view(node.outputs[0])
@@ -244,8 +249,8 @@ def _pooling(context: EmitContext, node: Node) -> Sweeps | None:
 
 def _lrn(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of the bottom of an LRN across channels."""
-    params: GradientParams = node.params
-    layer: LRNParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(LRNParams)
     if not layer.across or not is_positive(layer):
         return None
     x, *left, top = (context.view(value) for value in node.inputs)

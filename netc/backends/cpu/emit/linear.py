@@ -27,6 +27,7 @@ from netc.ir.graph import Node
 from netc.ir.types import Shape, count
 from netc.ops.axes import axis_in
 from netc.ops.fused import BoundStage, bind_stages
+from netc.ops.linear import InnerProductParams
 from netc.passes.epilogue import chain_of
 
 
@@ -35,7 +36,7 @@ def emit_inner_product(context: EmitContext, node: Node) -> Sweeps | None:
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
     top = context.graph.shape(node.outputs[0])
     weight, bias = weights_of(context, first)
-    weight = weight.T if first.stage.params.transpose else weight
+    weight = weight.T if first.stage.params_as(InnerProductParams).transpose else weight
     matched = _matched(context, bias, stages, top)
     sweeps = _product(context, node, first, weight, matched.epilogue)
     if sweeps is None:
@@ -47,9 +48,10 @@ def _product(
     context: EmitContext, node: Node, first: BoundStage, weight: Weights, epilogue: Epilogue
 ) -> Sweeps | None:
     """The product itself; over a map of several pixels either side is brought to one order."""
+    layer = first.stage.params_as(InnerProductParams)
     value, output = first.inputs[0], node.outputs[0]
     shape, view = context.graph.shape(value), context.view(value)
-    axis = axis_in(shape, first.stage.params.axis, "inner_product_param.axis")
+    axis = axis_in(shape, layer.axis, "inner_product_param.axis")
     rows, columns = count(shape[:axis]), count(shape[axis:])
     y = as_rows(context.view(output), context.graph.shape(output), rows, len(weight))
     if y is None:

@@ -13,7 +13,7 @@ from netc.ops.convolution_params import ConvolutionParams, channel_axis, convolu
 
 def emit_local(context: EmitContext, node: Node) -> Sweeps | None:
     """LocallyConnected and Local, over images of two axes."""
-    params: ConvolutionParams = node.params
+    params = node.params_as(ConvolutionParams)
     shape = context.graph.shape(node.inputs[0])
     if len(shape) != 4 or channel_axis(params.axis, shape) != 1:
         return None

@@ -36,7 +36,7 @@ from netc.ops.labels import class_labels, divisor
 
 def emit_softmax_loss(context: EmitContext, node: Node) -> Sweeps | None:
     """SoftmaxWithLoss along the innermost stored axis."""
-    params: SoftmaxLossParams = node.params
+    params = node.params_as(SoftmaxLossParams)
     rows = _rows(context, params, node.inputs)
     if rows is None:
         return None
@@ -53,7 +53,7 @@ def _finished(
     context: EmitContext, node: Node, rows: LabelledRows, partial: View, label: View, total: View
 ) -> Sweep:
     """The sums of all runs as the loss."""
-    params: SoftmaxLossParams = node.params
+    params = node.params_as(SoftmaxLossParams)
     shape = context.graph.shape(node.inputs[0])
     axis = axis_in(shape, params.axis, "softmax_param.axis")
     outer, inner = count(shape, 0, axis), count(shape, axis + 1)
@@ -79,8 +79,8 @@ def _complain(node: Node, labels: Array, rows: LabelledRows) -> None:
 
 def emit_softmax_slope(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of SoftmaxWithLoss by the scores; the layer itself checks the labels."""
-    params: GradientParams = node.params
-    layer: SoftmaxLossParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(SoftmaxLossParams)
     values, top = node.inputs[:2], context.view(node.inputs[2])
     rows = _rows(context, layer, values)
     if rows is None or not _is_checked(context, values):
@@ -138,8 +138,9 @@ def _label_step(shape: Shape, view: View) -> int | None:
 
 def emit_pair_loss(context: EmitContext, node: Node) -> Sweeps | None:
     """EuclideanLoss and SigmoidCrossEntropyLoss."""
-    factor = 2.0 if node.params is None else 1.0
-    pairs = _pairs(context, node.params, node.inputs, factor)
+    params = None if node.params is None else node.params_as(SigmoidLossParams)
+    factor = 2.0 if params is None else 1.0
+    pairs = _pairs(context, params, node.inputs, factor)
     if pairs is None:
         return None
     read = [context.view(value) for value in node.inputs]
@@ -149,9 +150,10 @@ def emit_pair_loss(context: EmitContext, node: Node) -> Sweeps | None:
 
 def emit_pair_slope(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of either by one of its bottoms."""
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     first, second, top = (context.view(value) for value in node.inputs)
-    pairs = _pairs(context, params.params, node.inputs[:2])
+    layer = None if params.params is None else params.params_as(SigmoidLossParams)
+    pairs = _pairs(context, layer, node.inputs[:2])
     out = context.view(node.outputs[0])
     if pairs is None or out.ld != out.c:
         return None

@@ -25,17 +25,20 @@ from netc.backends.cpu.steps.elementwise import (
 from netc.backends.shared.derived import derived
 from netc.backends.shared.layout import has_channels
 from netc.ir.graph import Node
+from netc.ops.activation import ClipParams, ELUParams
 from netc.ops.array import AnyArray
+from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import GradientParams
+from netc.ops.rectifiers import PReLUParams, ReLU6Params, ReLUParams
 
 Emit = Callable[[EmitContext, Node], Sweeps | None]
 
 
 def _relu(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of ReLU's bottom, by the sign of its bottom or top."""
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     seen, top = (context.view(value) for value in node.inputs)
-    operation = rectified_by(seen, params.params.negative_slope)
+    operation = rectified_by(seen, params.params_as(ReLUParams).negative_slope)
     return [one_sweep(node.name, top, context.view(node.outputs[0]), [operation])]
 
 
@@ -59,17 +62,16 @@ def _sigmoid(context: EmitContext, node: Node) -> Sweeps:
 
 def _relu6(context: EmitContext, node: Node) -> Sweeps:
     """The gradient of ReLU6's bottom: that of ReLU below the limit, 0 from there on."""
-    params: GradientParams = node.params
+    layer = node.params_as(GradientParams).params_as(ReLU6Params)
     x, top = (context.view(value) for value in node.inputs[-2:])
-    below = [affine(-1.0, 0.0), threshold(-float(params.params.n))]
-    operations = [*below, multiply(top), rectified_by(x, params.params.negative_slope)]
+    below = [affine(-1.0, 0.0), threshold(-float(layer.n))]
+    operations = [*below, multiply(top), rectified_by(x, layer.negative_slope)]
     return [one_sweep(node.name, x, context.view(node.outputs[0]), operations)]
 
 
 def _elu(context: EmitContext, node: Node) -> Sweeps | None:
     """By the output, as long as it tells the sign of the input."""
-    params: GradientParams = node.params
-    alpha = float(params.params.alpha)
+    alpha = float(node.params_as(GradientParams).params_as(ELUParams).alpha)
     if alpha < 0:
         return None
     return _by_output(elu_slope(alpha))(context, node)
@@ -77,14 +79,14 @@ def _elu(context: EmitContext, node: Node) -> Sweeps | None:
 
 def _clip(context: EmitContext, node: Node) -> Sweeps | None:
     """The top's gradient where the bottom is within the bounds."""
-    params: GradientParams = node.params
-    low, high = (float(np.float32(bound)) for bound in (params.params.min, params.params.max))
+    layer = node.params_as(GradientParams).params_as(ClipParams)
+    low, high = (float(np.float32(bound)) for bound in (layer.min, layer.max))
     return _by_output(within(low, high))(context, node)
 
 
 def _prelu(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of PReLU's bottom, by the sign of it."""
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     shape = params.shapes[0]
     if not has_channels(shape):
         return None
@@ -99,8 +101,8 @@ def _spread(slopes: AnyArray, channels: int) -> AnyArray:
 
 def _prelu_slopes(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of PReLU's slopes, one for each channel."""
-    params: GradientParams = node.params
-    if params.params.channel_shared or not has_channels(params.shapes[0]):
+    params = node.params_as(GradientParams)
+    if params.params_as(PReLUParams).channel_shared or not has_channels(params.shapes[0]):
         return None
     x, top = (context.view(value) for value in node.inputs)
     return channel_sums(context, node, x, top, negative=True)
@@ -108,8 +110,8 @@ def _prelu_slopes(context: EmitContext, node: Node) -> Sweeps | None:
 
 def _eltwise(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient of a bottom of a product or a maximum."""
-    params: GradientParams = node.params
-    rule = {"PROD": _product, "MAX": _maximum}.get(params.params.operation)
+    layer = node.params_as(GradientParams).params_as(EltwiseParams)
+    rule = {"PROD": _product, "MAX": _maximum}.get(layer.operation)
     return None if rule is None else rule(context, node)
 
 
@@ -119,7 +121,7 @@ def _maximum(context: EmitContext, node: Node) -> Sweeps | None:
     Their difference is above 0 where the first is greater, denormal numbers and infinity too; it is
     none of the two where either is no number, and the second is chosen there.
     """
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     if len(params.shapes) != 2:
         return None
     first, second, top = (context.view(value) for value in node.inputs)
@@ -132,7 +134,7 @@ def _maximum(context: EmitContext, node: Node) -> Sweeps | None:
 
 def _product(context: EmitContext, node: Node) -> Sweeps:
     """The gradient of a bottom of a PROD: the top's gradient times the other bottoms."""
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     *read, top = (context.view(value) for value in node.inputs)
     given = zip(params.inputs, read, strict=True)
     others = [multiply(view) for index, view in given if index != params.index]

@@ -17,8 +17,10 @@ from netc.ir.graph import Node
 from netc.ir.types import Shape, count
 from netc.ops.axes import axis_in
 from netc.ops.catalog import CATALOG
-from netc.ops.cropping import crop_offsets
-from netc.ops.permutation import permutation
+from netc.ops.cropping import CropCenterParams, CropParams, crop_offsets
+from netc.ops.joining import ConcatParams, SliceParams
+from netc.ops.permutation import PermuteParams, ShuffleChannelParams, permutation
+from netc.ops.reshaping import TileParams
 
 
 def emit_concat(context: EmitContext, node: Node) -> Sweeps | None:
@@ -47,7 +49,8 @@ def emit_slice(context: EmitContext, node: Node) -> Sweeps | None:
 
 def _starts(node: Node, shapes: Sequence[Shape]) -> list[tuple[int, ...]]:
     """The index at which each part begins in the whole, along the node's axis."""
-    axis = axis_in(shapes[0], node.params.axis, node.params.field)
+    params = node.params_as(ConcatParams, SliceParams)
+    axis = axis_in(shapes[0], params.axis, params.field)
     places = accumulate((shape[axis] for shape in shapes[:-1]), initial=0)
     rest = (0,) * (len(shapes[0]) - axis - 1)
     return [(*(0,) * axis, start, *rest) for start in places]
@@ -56,7 +59,8 @@ def _starts(node: Node, shapes: Sequence[Shape]) -> list[tuple[int, ...]]:
 def emit_crop(context: EmitContext, node: Node) -> Sweeps | None:
     """A copy of the part."""
     shape = context.graph.shape(node.outputs[0])
-    starts = crop_offsets(node.params, context.graph.shape(node.inputs[0]))
+    params = node.params_as(CropParams, CropCenterParams)
+    starts = crop_offsets(params, context.graph.shape(node.inputs[0]))
     source = part(_axes(context, node.inputs[0]), starts)
     return _copies(node, [shape], [source], [_axes(context, node.outputs[0])])
 
@@ -64,7 +68,7 @@ def emit_crop(context: EmitContext, node: Node) -> Sweeps | None:
 def emit_permute(context: EmitContext, node: Node) -> Sweeps | None:
     """A copy with the axes in another order."""
     shape = context.graph.shape(node.outputs[0])
-    order = permutation(node.params, len(shape))
+    order = permutation(node.params_as(PermuteParams), len(shape))
     source = _axes(context, node.inputs[0])
     seen = Strided(source.place, tuple(source.strides[axis] for axis in order))
     return _copies(node, [shape], [seen], [_axes(context, node.outputs[0])])
@@ -73,7 +77,7 @@ def emit_permute(context: EmitContext, node: Node) -> Sweeps | None:
 def emit_shuffle(context: EmitContext, node: Node) -> Sweeps | None:
     """A copy with the groups of channels interleaved."""
     n, channels, *space = context.graph.shape(node.inputs[0])
-    group = node.params.group
+    group = node.params_as(ShuffleChannelParams).group
     source = _axes(context, node.inputs[0])
     target = _axes(context, node.outputs[0])
     shape = (n, group, channels // group, *space)
@@ -89,13 +93,14 @@ def emit_shuffle(context: EmitContext, node: Node) -> Sweeps | None:
 
 def emit_tile(context: EmitContext, node: Node) -> Sweeps | None:
     """Copies one after another along an axis."""
+    params = node.params_as(TileParams)
     shape = context.graph.shape(node.inputs[0])
-    axis = axis_in(shape, node.params.axis, "tile_param.axis")
+    axis = axis_in(shape, params.axis, "tile_param.axis")
     source, target = _axes(context, node.inputs[0]), _axes(context, node.outputs[0])
     along = target.strides[axis] * shape[axis]
     steps = arrange_steps(
         node.name,
-        (*shape[:axis], node.params.tiles, *shape[axis:]),
+        (*shape[:axis], params.tiles, *shape[axis:]),
         Strided(source.place, (*source.strides[:axis], 0, *source.strides[axis:])),
         Strided(target.place, (*target.strides[:axis], along, *target.strides[axis:])),
     )

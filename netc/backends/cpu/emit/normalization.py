@@ -17,11 +17,12 @@ from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.axes import axis_in
 from netc.ops.lrn import LRNParams, is_positive
+from netc.ops.normalization import SoftmaxParams
 
 
 def emit_lrn(context: EmitContext, node: Node) -> Sweeps | None:
     """Over neighbouring channels, or over neighbouring pixels of each channel."""
-    params: LRNParams = node.params
+    params = node.params_as(LRNParams)
     if not is_positive(params):
         return None
     x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
@@ -35,7 +36,7 @@ def emit_lrn(context: EmitContext, node: Node) -> Sweeps | None:
 def emit_softmax(context: EmitContext, node: Node) -> Sweeps | None:
     """Over the channels of pixels, or over any axis of a value stored as it is."""
     shape = context.graph.shape(node.inputs[0])
-    axis = axis_in(shape, node.params.axis, "softmax_param.axis")
+    axis = axis_in(shape, node.params_as(SoftmaxParams).axis, "softmax_param.axis")
     x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
     if has_channels(shape) and axis != 1:
         return None

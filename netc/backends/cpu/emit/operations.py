@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,19 +36,23 @@ from netc.backends.shared.derived import Weights, derived
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View
 from netc.ir.graph import Array
+from netc.ir.params import HasParams
 from netc.ir.types import Shape, count
+from netc.ops.activation import ThresholdParams
 from netc.ops.arithmetic import BaseParams, PowerParams
 from netc.ops.array import AnyArray
 from netc.ops.axes import aligned, axis_in
 from netc.ops.batch_norm import BatchNormParams, stored_statistics
 from netc.ops.elementwise import EltwiseParams
-from netc.ops.fork_batch_norm import BatchwiseBNParams, BNParams
+from netc.ops.fork_batch_norm import BatchwiseBNParams, RunningBNParams
 from netc.ops.fused import BoundStage
 from netc.ops.numbers import all_finite
+from netc.ops.rectifiers import ReLU6Params
 from netc.ops.scale_bias import OperandParams
 
 
-class ChainLayer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ChainLayer(HasParams):
     """One layer of a chain.
 
     Args:
@@ -59,7 +63,7 @@ class ChainLayer(NamedTuple):
         shape: of the chain's value.
     """
 
-    params: Any
+    params: object
     position: int
     others: list[View]
     arrays: list[Weights]
@@ -87,7 +91,7 @@ def operations_of(context: EmitContext, bound: BoundStage, shape: Shape) -> Oper
 
 
 def _power(link: ChainLayer) -> Operations:
-    params: PowerParams = link.params
+    params = link.params_as(PowerParams)
     exponent, factor, term = (
         float(np.float32(v)) for v in (params.power, params.scale, params.shift)
     )
@@ -113,26 +117,27 @@ def _logarithm_of(base: float) -> float:
 
 
 def _exp(link: ChainLayer) -> Operations:
-    params: BaseParams = link.params
+    params = link.params_as(BaseParams)
     base = _logarithm_of(params.base)
     outer = float(np.float32(np.exp(base * params.shift)))
     return [*_affine(base * params.scale), EXPONENTIAL, *_affine(outer)]
 
 
 def _log(link: ChainLayer) -> Operations:
-    params: BaseParams = link.params
+    params = link.params_as(BaseParams)
     inner = _affine(params.scale, params.shift)
     return [*inner, LOGARITHM, *_affine(1.0 / _logarithm_of(params.base))]
 
 
 def _relu6(link: ChainLayer) -> Operations:
-    slope = link.params.negative_slope
+    params = link.params_as(ReLU6Params)
+    slope = params.negative_slope
     relu = Activation("leaky", slope) if slope else Activation("relu")
-    return [activate(relu), at_most(link.params.n)]
+    return [activate(relu), at_most(params.n)]
 
 
 def _eltwise(link: ChainLayer) -> Operations | None:
-    params: EltwiseParams = link.params
+    params = link.params_as(EltwiseParams)
     if params.operation == "PROD":
         return [multiply(x) for x in link.others]
     if params.operation == "MAX":
@@ -152,7 +157,7 @@ def _maximum(link: ChainLayer) -> Operations | None:
 
 
 def _batch_norm(link: ChainLayer) -> Operations | None:
-    params: BatchNormParams = link.params
+    params = link.params_as(BatchNormParams)
     if not params.use_global_stats or not has_channels(link.shape):
         return None
     vectors = link.arrays
@@ -176,7 +181,7 @@ def batch_norm_factor(eps: float, *arrays: Array) -> Array:
 
 
 def _bn(link: ChainLayer) -> Operations | None:
-    params: BNParams = link.params
+    params = link.params_as(BatchwiseBNParams, RunningBNParams)
     if not has_channels(link.shape):
         return None
     vectors = [array.reshape(-1) for array in link.arrays]
@@ -215,7 +220,7 @@ def _operand(
     link: ChainLayer, by_view: Callable[[View], Operation], by_array: Callable[[Weights], Operation]
 ) -> Operations | None:
     """By the second bottom or an own array; then perhaps a Scale's own bias."""
-    params: OperandParams = link.params
+    params = link.params_as(OperandParams)
     if link.position != 0:
         return None
     arrays = list(link.arrays)
@@ -268,5 +273,5 @@ _RULES: Mapping[str, Rule] = {
     "Power": _power,
     "ReLU6": _relu6,
     "Scale": _scale,
-    "Threshold": lambda link: [threshold(link.params.threshold)],
+    "Threshold": lambda link: [threshold(link.params_as(ThresholdParams).threshold)],
 }

@@ -18,12 +18,12 @@ from netc.ir.graph import Node
 from netc.ir.types import Shape
 from netc.ops.lp_pooling import LpPoolingParams
 from netc.ops.pooling import PoolingParams, pooling_axes
-from netc.ops.spp import pyramid
+from netc.ops.spp import SPPParams, pyramid
 
 
 def emit_pooling(context: EmitContext, node: Node) -> Sweeps | None:
     """A pooling step; STOCHASTIC, which nobody runs, has no kernel."""
-    params: PoolingParams = node.params
+    params = node.params_as(PoolingParams)
     if params.method == "STOCHASTIC":
         return None
     window = window_of_pooling(params, context.graph.shape(node.inputs[0]))
@@ -35,7 +35,7 @@ def emit_pooling(context: EmitContext, node: Node) -> Sweeps | None:
 
 def emit_lp_pooling(context: EmitContext, node: Node) -> Sweeps | None:
     """The p-norm of windows."""
-    params: LpPoolingParams = node.params
+    params = node.params_as(LpPoolingParams)
     window = window_of_pooling(params.window, context.graph.shape(node.inputs[0]))
     x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
     return [sweep_of(lambda: [norm_pool_step(node.name, x, y, window, params.p)], [x], [y])]
@@ -57,13 +57,14 @@ def window_of_pooling(params: PoolingParams, shape: Shape) -> Geometry:
 
 def emit_spp(context: EmitContext, node: Node) -> Sweeps | None:
     """Each level pooled by itself and turned into its part of the output."""
+    params = node.params_as(SPPParams)
     shape, place = context.graph.shape(node.inputs[0]), scratch_of(node)
-    if node.params.method == "STOCHASTIC":
+    if params.method == "STOCHASTIC":
         return None
     x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
     sweeps: Sweeps = []
     first = 0
-    for level in pyramid(node.params, shape):
+    for level in pyramid(params, shape):
         axes = pooling_axes(level, shape)
         pooled = dense(place, x.n, axes[0].out, axes[1].out, x.c)
         part = y.channels(first, first + x.c * pooled.h * pooled.w)

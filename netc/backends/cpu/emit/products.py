@@ -28,8 +28,9 @@ from netc.ops.catalog import has_role
 from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import BoundStage, bind_stages
+from netc.ops.pooling import PoolingParams
 from netc.ops.role import Role
-from netc.ops.siblings import branch_parameters
+from netc.ops.siblings import SiblingsParams, branch_parameters
 from netc.passes.epilogue import chain_of
 from netc.passes.tile_bottlenecks import window_of
 
@@ -78,7 +79,7 @@ def _edge(context: EmitContext, node: Node, x: View) -> tuple[Sweeps, View]:
     if node.name not in context.images:
         return [], x
     first = next(bind_stages(chain_of(node), node.inputs, node.parameters)).stage
-    return image_edge(context, node, x, first.params)
+    return image_edge(context, node, x, first.params_as(ConvolutionParams))
 
 
 def image_edge(
@@ -111,7 +112,8 @@ def _emit_tiled(
     if edge:
         first = first._replace(geometry=replace(first.geometry, pad=(0, 0)))
     if has_role(bound.stage.op, Role.POOLING):
-        pair = ConvolutionPair(first, Pooled(y, bound.stage.params), shape, window)
+        pooled = Pooled(y, bound.stage.params_as(PoolingParams))
+        pair = ConvolutionPair(first, pooled, shape, window)
         return [*edge, _banded(context, node, pair)]
     whole = replace(middle, n=shape[0], h=shape[2])
     then, rest = _convolution(context, whole, y, bound, chain[at + 1 :])
@@ -137,7 +139,7 @@ def _convolution(
     context: EmitContext, x: View, y: View, bound: BoundStage, stages: Sequence[BoundStage]
 ) -> tuple[Convolution, Sequence[BoundStage]]:
     """A convolution with what its epilogue does of the stages after it, and the rest of them."""
-    params = bound.stage.params
+    params = bound.stage.params_as(ConvolutionParams)
     weight, bias = weights_of(context, bound)
     matched = match_epilogue(context, bias, stages, params.num_output)
     geometry = geometry_of(params, (x.n, x.c, x.h, x.w))
@@ -153,7 +155,7 @@ def emit_deconvolution(context: EmitContext, node: Node) -> Sweeps | None:
     """A deconvolution over pixels, alone or with the stages that follow it."""
     shape = context.graph.shape(node.inputs[0])
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
-    params = first.stage.params
+    params = first.stage.params_as(ConvolutionParams)
     if not _over_pixels(first, shape):
         return None
     weight, bias = weights_of(context, first)
@@ -216,7 +218,8 @@ def turned_weights(weights: Weights, groups: int) -> Weights:
 
 
 def _over_pixels(first: BoundStage, shape: Shape) -> bool:
-    return len(shape) == 4 and first.stage.params.axis in (1, -3) and len(first.inputs) == 1
+    params = first.stage.params_as(ConvolutionParams)
+    return len(shape) == 4 and params.axis in (1, -3) and len(first.inputs) == 1
 
 
 def weights_of(context: EmitContext, bound: BoundStage) -> tuple[Weights, Weights | None]:
@@ -229,14 +232,14 @@ def emit_siblings(context: EmitContext, node: Node) -> Sweeps | None:
     """1x1 convolutions of one input as one product, each with its own output."""
     shape = context.graph.shape(node.inputs[0])
     branches = []
-    for params, names in branch_parameters(node.params, node.parameters):
+    for params, names in branch_parameters(node.params_as(SiblingsParams), node.parameters):
         first, *stages = bind_stages(params, node.inputs, names)
         weight, bias = weights_of(context, first)
-        channels = first.stage.params.num_output
-        matched = match_epilogue(context, bias, stages, channels)
+        layer = first.stage.params_as(ConvolutionParams)
+        matched = match_epilogue(context, bias, stages, layer.num_output)
         if matched.rest:
             return _each_alone(context, node)
-        branches.append((first.stage.params, weight, matched))
+        branches.append((layer, weight, matched))
     activation = _joint_activation(
         [m for _, _, m in branches], [w.shape[0] for _, w, _ in branches]
     )
@@ -259,7 +262,7 @@ def emit_siblings(context: EmitContext, node: Node) -> Sweeps | None:
 def _each_alone(context: EmitContext, node: Node) -> Sweeps | None:
     """Siblings whose chains no joint epilogue can do, one after the other."""
     sweeps: Sweeps = []
-    branches = branch_parameters(node.params, node.parameters)
+    branches = branch_parameters(node.params_as(SiblingsParams), node.parameters)
     for (params, names), output in zip(branches, node.outputs, strict=True):
         one = Node(node.name, FUSED, params, node.inputs, (output,), tuple(names), node.spans)
         own = emit_convolution(context, one)

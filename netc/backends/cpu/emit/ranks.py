@@ -16,7 +16,7 @@ from netc.ops.ranks import SumParams, group_named
 
 def emit_start(context: EmitContext, node: Node) -> Sweeps | None:
     """The gradient is handed over where it lies, or a copy of it where it is still needed."""
-    params: SumParams = node.params
+    params = node.params_as(SumParams)
     gradient, handed = context.view(node.inputs[0]), context.view(node.outputs[0])
     if not _sums_in_place(context, node, node.outputs[0]):
         return None
@@ -30,7 +30,7 @@ def emit_start(context: EmitContext, node: Node) -> Sweeps | None:
 
 def emit_finish(context: EmitContext, node: Node) -> Sweeps | None:
     """Wait; what was handed over is the mean."""
-    params: SumParams = node.params
+    params = node.params_as(SumParams)
     handed, mean = context.view(node.inputs[0]), context.view(node.outputs[0])
     if not _sums_in_place(context, node, node.inputs[0]):
         return None
@@ -50,7 +50,8 @@ def _sums_in_place(context: EmitContext, node: Node, under_way: str) -> bool:
     else, and a gradient with gaps, a part of a larger value, is copied.
     """
     view = context.view(under_way)
-    return view.ld == view.c and (not node.params.sliced or context.in_c_order(under_way))
+    sliced = node.params_as(SumParams).sliced
+    return view.ld == view.c and (not sliced or context.in_c_order(under_way))
 
 
 def _swept(

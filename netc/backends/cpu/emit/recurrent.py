@@ -53,7 +53,7 @@ def _emit(context: EmitContext, node: Node, recur: Recur) -> Sweeps | None:
 
 def _compiled(context: EmitContext, node: Node, units: View) -> Sweep | None:
     """The steps as kernels; None for states that are given, static inputs, and very many steps."""
-    params: RecurrentParams = node.params
+    params = node.params_as(RecurrentParams)
     steps, streams = context.graph.shape(node.inputs[0])[:2]
     shape = context.graph.shape(node.outputs[0])
     cont = context.view(node.inputs[1])

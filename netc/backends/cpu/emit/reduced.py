@@ -37,6 +37,7 @@ from netc.diagnostics import InternalError
 from netc.ir.graph import Array, Node
 from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.fused import BoundStage, bind_stages
+from netc.ops.pooling import PoolingParams
 from netc.ops.reduced import REDUCED_DECONVOLUTION, Int8, Number, ReducedParams, by_outputs
 from netc.passes.epilogue import chain_of
 
@@ -60,7 +61,8 @@ def emit_reduced(context: EmitContext, node: Node) -> Sweeps:
         stages.pop()  # the rounding, which the store does
     added = _added(context, stages)
     edge, words, one = _words(context, node, first, stages)
-    sweep = _sweep(context, node.name, words, one, first.stage.params.number, added, stored)
+    number = first.stage.params_as(ReducedParams).number
+    sweep = _sweep(context, node.name, words, one, number, added, stored)
     if stored is not None and one.matched.rest:
         raise InternalError(f"layer `{node.name}`: its kernel cannot finish what it keeps")
     rest = chain_sweeps(context, node, context.view(node.outputs[0]), one.matched.rest)
@@ -76,13 +78,13 @@ def _words(
     context: EmitContext, node: Node, first: BoundStage, stages: Sequence[BoundStage]
 ) -> tuple[Sweeps, View, _Product]:
     """What makes the words of a product's input, where they are, and the product."""
-    params: ReducedParams = first.stage.params
+    params = first.stage.params_as(ReducedParams)
     one = _product(context, node, first, stages)
     if first.inputs[0] in context.kept:
         return [], kept_words(one.x, params.number), one
     before: Sweeps = []
     if node.name in context.images:
-        before, x = image_edge(context, node, one.x, params.product)
+        before, x = image_edge(context, node, one.x, params.params_as(ConvolutionParams))
         one = one._replace(x=x, geometry=replace(one.geometry, pad=(0, 0)))
     place = moved(scratch_of(node), one.x.span if before else 0)
     words = in_words(replace(one.x, place=place), params.number)
@@ -95,7 +97,7 @@ def _words(
 def _product(
     context: EmitContext, node: Node, first: BoundStage, stages: Sequence[BoundStage]
 ) -> _Product:
-    params: ReducedParams = first.stage.params
+    params = first.stage.params_as(ReducedParams)
     x, y = context.view(first.inputs[0]), context.view(node.outputs[0])
     weight, bias = weights_of(context, first)
     kernels = elements(weight)
@@ -175,6 +177,6 @@ def _copy(name: str, x: View, y: View) -> Sweep:
 
 def kept_max_pool(context: EmitContext, node: Node, number: Number) -> Sweeps:
     """The largest codes of windows."""
-    window = window_of_pooling(node.params, context.graph.shape(node.inputs[0]))
+    window = window_of_pooling(node.params_as(PoolingParams), context.graph.shape(node.inputs[0]))
     x, y = (kept_words(context.view(v), number) for v in (node.inputs[0], node.outputs[0]))
     return [sweep_of(lambda: [max_codes_step(node.name, x, y, window)], [x], [y])]

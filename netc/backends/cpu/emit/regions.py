@@ -11,17 +11,20 @@ from netc.backends.shared.layout import pixel_shape
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
 from netc.ir.types import Shape
+from netc.ops.regions import PSROIPoolingParams, ROIPoolingParams
 
 
 def emit_roi_pooling(context: EmitContext, node: Node) -> Sweeps | None:
     """The greatest elements of bins."""
-    scales = node.params.spatial_scale, node.params.pad_ratio
+    params = node.params_as(ROIPoolingParams)
+    scales = params.spatial_scale, params.pad_ratio
     return _pool(context, node, "roi", scales, greatest_kernel())
 
 
 def emit_psroi_pooling(context: EmitContext, node: Node) -> Sweeps | None:
     """Means of bins, each of channels of its own."""
-    return _pool(context, node, "psroi", (node.params.spatial_scale, 0.0), means_kernel())
+    scale = node.params_as(PSROIPoolingParams).spatial_scale
+    return _pool(context, node, "psroi", (scale, 0.0), means_kernel())
 
 
 def _pool(

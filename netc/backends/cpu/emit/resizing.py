@@ -18,7 +18,7 @@ from netc.ops.upsampling import UpsampleParams
 
 def emit_interp(context: EmitContext, node: Node) -> Sweeps | None:
     """Bilinear resizing, or the part that is left after cropping."""
-    params: InterpParams = node.params
+    params = node.params_as(InterpParams)
     x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
     begin, end = params.crop
     high, wide = x.h - begin - end, x.w - begin - end
@@ -38,7 +38,7 @@ def _copy(name: str, x: View, y: View, begin: int) -> Step:
 
 def emit_upsample(context: EmitContext, node: Node) -> Sweeps | None:
     """Blocks of equal elements, or elements back where pooling found them."""
-    params: UpsampleParams = node.params
+    params = node.params_as(UpsampleParams)
     if len(context.graph.shape(node.inputs[0])) != 4:
         return None
     x, *mask = (context.view(v) for v in node.inputs)

@@ -88,13 +88,14 @@ def _moments(context: EmitContext, node: Node) -> Moments:
     if isinstance(params, BatchwiseBNParams):
         then = [scale(arrays[0]), bias(arrays[1])]
         return Moments("difference", BATCHWISE_EPS, True, then)
-    own = arrays[3:] if isinstance(params, BatchNormParams) else arrays[:2]
-    return Moments("inside", params.eps, True, [scale(own[0]), bias(own[1])] if own else [])
+    stored = node.params_as(BatchNormParams, RunningBNParams)
+    own = arrays[3:] if isinstance(stored, BatchNormParams) else arrays[:2]
+    return Moments("inside", stored.eps, True, [scale(own[0]), bias(own[1])] if own else [])
 
 
 def emit_normalize(context: EmitContext, node: Node) -> Sweeps | None:
     """Each pixel by its own length; a map as a whole, by its definition."""
-    params: NormalizeParams = node.params
+    params = node.params_as(NormalizeParams)
     shape = context.graph.shape(node.inputs[0])
     if not has_channels(shape) or (params.across_spatial and count(shape[2:]) != 1):
         return None
@@ -108,7 +109,7 @@ def emit_normalize(context: EmitContext, node: Node) -> Sweeps | None:
 
 def emit_argmax(context: EmitContext, node: Node) -> Sweeps | None:
     """The greatest channel of each pixel."""
-    params: ArgMaxParams = node.params
+    params = node.params_as(ArgMaxParams)
     shape = context.graph.shape(node.inputs[0])
     axes = (1, 1 - len(shape)) if has_channels(shape) else ()
     if params.top_k != 1 or params.axis not in axes:

@@ -36,7 +36,7 @@ def emit_parameter(context: EmitContext, node: Node) -> Sweeps | None:
 
 def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
     """A parameter's update; all of its arrays lie without gaps and in one order."""
-    params: UpdateParams = node.params
+    params = node.params_as(UpdateParams)
     histories = params.rule.histories
     given = [context.view(value) for value in node.inputs]
     gradient = given.pop(0) if params.reached else None
@@ -64,7 +64,7 @@ def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
 
 def _in_variables(context: EmitContext, node: Node) -> bool:
     """True if an update works where its variables are, so that what it leaves alone stays."""
-    given = node.inputs[int(node.params.reached) :][: len(node.outputs)]
+    given = node.inputs[int(node.params_as(UpdateParams).reached) :][: len(node.outputs)]
     in_place = _same_places(context, given, node.outputs)
     return in_place and context.in_c_order(*node.inputs[:1], *given, *node.outputs)
 
@@ -79,7 +79,7 @@ def _same_places(context: EmitContext, before: Sequence[str], after: Sequence[st
 
 def emit_gradient_update(context: EmitContext, node: Node) -> Sweeps | None:
     """Some rows of a gradient at a time, in scratch memory, and the update by them."""
-    params: GradientUpdateParams = node.params
+    params = node.params_as(GradientUpdateParams)
     own = updated_by(node)
     found = [inner_product_sums(context, of, *read) for of, read in params.parts(node.inputs)]
     sums = [one for one in found if one is not None]
@@ -149,7 +149,7 @@ def _band_steps(
 
 def emit_clip_scale(context: EmitContext, node: Node) -> Sweeps | None:
     """The norm of all gradients, and the factor that clips them."""
-    params: ClipScaleParams = node.params
+    params = node.params_as(ClipScaleParams)
     gradients = [context.view(value) for value in node.inputs]
     scale, norm = (context.view(value).place for value in node.outputs)
     if any(view.ld != view.c for view in gradients):

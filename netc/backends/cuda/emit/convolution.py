@@ -26,7 +26,7 @@ from netc.ir.graph import Node
 from netc.ir.types import Shape
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes
 from netc.ops.fused import BoundStage, bind_stages
-from netc.ops.siblings import branch_parameters
+from netc.ops.siblings import SiblingsParams, branch_parameters
 from netc.ops.window import Axis
 from netc.passes.epilogue import chain_of
 
@@ -36,7 +36,7 @@ _SHORT = 7  # of a kernel's row that a thread keeps at once
 def emit_convolution(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A convolution over pixels, of one value or each of several."""
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
-    params: ConvolutionParams = first.stage.params
+    params = first.stage.params_as(ConvolutionParams)
     shape = emission.graph.shape(first.inputs[0])
     if not over_pixels(params, shape) or params.group > MAX_PARTS:
         return None
@@ -148,14 +148,14 @@ def emit_siblings(emission: CudaEmitContext, node: Node) -> Steps | None:
     shape = emission.graph.shape(node.inputs[0])
     targets, weights = [], []
     params: ConvolutionParams | None = None
-    branches = branch_parameters(node.params, node.parameters)
+    branches = branch_parameters(node.params_as(SiblingsParams), node.parameters)
     for value, (chain, names) in zip(node.outputs, branches, strict=True):
         first, *stages = bind_stages(chain, node.inputs, names)
         single = Node(node.name, node.op, None, node.inputs, (value,))
         mine, rest = split_stages(emission, single, stages)
         if rest:
             return None
-        params = first.stage.params
+        params = first.stage.params_as(ConvolutionParams)
         weight, bias = product_arrays(emission, first)
         weights.append(_widened(weight, emission.view(node.inputs[0])))
         targets.append(emission.target(value, mine, bias))

@@ -39,7 +39,7 @@ _DENSE = 4  # inputs and outputs of a group from which it is computed as product
 def emit_deconvolution(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A deconvolution over pixels, of one value or each of several."""
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
-    params: ConvolutionParams = first.stage.params
+    params = first.stage.params_as(ConvolutionParams)
     shape = emission.graph.shape(first.inputs[0])
     if not over_pixels(params, shape):
         return None

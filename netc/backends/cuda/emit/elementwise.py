@@ -9,6 +9,7 @@ from netc.backends.cuda.emission import CudaEmitContext, chain_launch, fallback_
 from netc.backends.cuda.program import Steps
 from netc.ir.graph import Node
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.dropout import DropoutParams, DropPathParams
 from netc.ops.fused import NAME as FUSED
 from netc.ops.fused import BoundStage, Stage, bind_stages
 from netc.ops.role import Role
@@ -36,7 +37,7 @@ def emit_axpy(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 def emit_dropout(emission: CudaEmitContext, node: Node) -> Steps | None:
     """Dropout and DropPath: elements dropped at random, all scaled, or nothing done."""
-    params = chain_of(node).stages[0].params
+    params = chain_of(node).stages[0].params_as(DropoutParams, DropPathParams)
     if node.op == FUSED or params.sample or params.scale != 1:
         return emit_chain(emission, node)
     return emit_identity(emission, node)

@@ -38,6 +38,7 @@ from netc.ir.types import canonical_axis, count
 from netc.ops.fused import bind_stages
 from netc.ops.gradient import GradientParams
 from netc.ops.lrn import LRNParams, is_positive
+from netc.ops.normalization import SoftmaxParams
 from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.passes.epilogue import chain_of
 
@@ -45,7 +46,7 @@ from netc.passes.epilogue import chain_of
 def emit_gradient(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A gradient's steps; None where it has no kernel."""
     first, *rest = bind_stages(chain_of(node), node.inputs, node.parameters)
-    params: GradientParams = first.stage.params
+    params = first.stage.params_as(GradientParams)
     if is_slope(params):
         position = len(first.inputs) - 1  # the chain's value is the top's gradient
         return run_chain(emission, node, first.inputs[-1], [opened(first, position), *rest])
@@ -55,8 +56,8 @@ def emit_gradient(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 def _pooling(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradient of the bottom of a MAX or AVE pooling."""
-    params: GradientParams = node.params
-    layer: PoolingParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(PoolingParams)
     read = (1,) if layer.method == "MAX" else ()
     if layer.method == "STOCHASTIC" or params.outputs != read or params.inputs:
         return None
@@ -79,8 +80,8 @@ def _pooling(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 def _lrn(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradient of the bottom of an LRN."""
-    params: GradientParams = node.params
-    layer: LRNParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(LRNParams)
     if not is_positive(layer) or params.inputs != (0,):
         return None
     x, *left, top = (emission.view(value) for value in node.inputs)
@@ -106,9 +107,9 @@ def _lrn(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 def _softmax(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradient of the bottom of a Softmax along any axis but one of height and width."""
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     shape = params.shapes[0]
-    axis = canonical_axis(params.params.axis, len(shape))
+    axis = canonical_axis(params.params_as(SoftmaxParams).axis, len(shape))
     if (len(shape) == 4 and axis > 1) or params.outputs != (0,) or params.inputs:
         return None
     if count(shape) == 0:

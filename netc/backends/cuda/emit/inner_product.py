@@ -20,6 +20,7 @@ from netc.ir.graph import Node
 from netc.ir.types import Shape, canonical_axis, count
 from netc.ops.array import AnyArray, contiguous
 from netc.ops.fused import BoundStage, bind_stages
+from netc.ops.linear import InnerProductParams
 from netc.passes.epilogue import chain_of
 
 _HERE = np.zeros((1, 2), np.int32)  # the only tap
@@ -28,7 +29,7 @@ _HERE = np.zeros((1, 2), np.int32)  # the only tap
 def emit_inner_product(emission: CudaEmitContext, node: Node) -> Steps | None:
     """An inner product with what follows it; None where its vectors are scattered in memory."""
     first, *stages = bind_stages(chain_of(node), node.inputs, node.parameters)
-    params, value = first.stage.params, first.inputs[0]
+    params, value = first.stage.params_as(InnerProductParams), first.inputs[0]
     shape = emission.graph.shape(value)
     axis = canonical_axis(params.axis, len(shape))
     x = flat_rows(emission.view(value), shape, axis)

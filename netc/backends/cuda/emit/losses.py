@@ -104,7 +104,7 @@ def labelled_rows(
 
 def emit_softmax_loss(emission: CudaEmitContext, node: Node) -> Steps | None:
     """SoftmaxWithLoss, and the probabilities where they are wanted."""
-    params: SoftmaxLossParams = node.params
+    params = node.params_as(SoftmaxLossParams)
     rows = labelled_rows(emission, params, node.inputs)
     if rows is None:
         return None
@@ -173,10 +173,10 @@ def _arguments(
 
 def emit_softmax_slope(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradient of SoftmaxWithLoss by the scores; the layer itself checks the labels."""
-    params: GradientParams = node.params
+    params = node.params_as(GradientParams)
     if params.inputs != (0, 1) or params.index != 0:
         return None
-    rows = labelled_rows(emission, params.params, node.inputs)
+    rows = labelled_rows(emission, params.params_as(SoftmaxLossParams), node.inputs)
     if rows is None or not _is_checked(emission, node.inputs[:2]):
         return None
     top, out = emission.view(node.inputs[-1]), emission.view(node.outputs[0])
@@ -219,7 +219,7 @@ def _is_checked(emission: CudaEmitContext, values: Sequence[str]) -> bool:
 
 def emit_pair_loss(emission: CudaEmitContext, node: Node) -> Steps | None:
     """EuclideanLoss and SigmoidCrossEntropyLoss."""
-    params: SigmoidLossParams | None = node.params
+    params = None if node.params is None else node.params_as(SigmoidLossParams)
     if not _alike(emission, node.inputs):
         return None
     first, second = (emission.view(value) for value in node.inputs)
@@ -268,8 +268,8 @@ def _pair_constants(params: SigmoidLossParams | None, by: float | None) -> dict[
 
 def emit_pair_slope(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradient of either by one of its bottoms."""
-    params: GradientParams = node.params
-    layer: SigmoidLossParams | None = params.params
+    params = node.params_as(GradientParams)
+    layer = None if params.params is None else params.params_as(SigmoidLossParams)
     if params.inputs != (0, 1) or not _alike(emission, node.inputs):
         return None
     first, second, top = (emission.view(value) for value in node.inputs)

@@ -22,6 +22,7 @@ from netc.ir.graph import Node
 from netc.ir.types import Shape, canonical_axis, count
 from netc.ops.array import AnyArray
 from netc.ops.catalog import CATALOG
+from netc.ops.joining import ConcatParams, SliceParams
 
 _TABLE = 1 << 24  # elements up to which a table of places is kept
 Strides = Sequence[int]
@@ -65,7 +66,8 @@ def _apart(
     """
     graph, view = emission.graph, emission.view(whole)
     strides = stored_strides(graph.shape(whole), view)
-    axis, start = canonical_axis(node.params.axis, len(strides)), 0
+    axis = canonical_axis(node.params_as(ConcatParams, SliceParams).axis, len(strides))
+    start = 0
     for value in values:
         shape, part = graph.shape(value), emission.view(value)
         if not placed or part != view.channels(start, start + part.c):

@@ -12,11 +12,12 @@ from netc.backends.shared.layout import c_strides, has_channels, stored_strides
 from netc.ir.graph import Node
 from netc.ir.types import canonical_axis, count
 from netc.ops.lrn import LRNParams, is_positive
+from netc.ops.normalization import SoftmaxParams
 
 
 def emit_lrn(emission: CudaEmitContext, node: Node) -> Steps | None:
     """Both regions."""
-    params: LRNParams = node.params
+    params = node.params_as(LRNParams)
     if not is_positive(params):
         return None
     x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])
@@ -36,7 +37,7 @@ def emit_lrn(emission: CudaEmitContext, node: Node) -> Steps | None:
 def emit_softmax(emission: CudaEmitContext, node: Node) -> Steps | None:
     """Along any axis but a single one of height and width."""
     shape = emission.graph.shape(node.inputs[0])
-    axis = canonical_axis(node.params.axis, len(shape))
+    axis = canonical_axis(node.params_as(SoftmaxParams).axis, len(shape))
     if len(shape) == 4 and axis > 1:
         return None
     x, y = emission.view(node.inputs[0]), emission.view(node.outputs[0])

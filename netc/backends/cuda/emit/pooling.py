@@ -17,7 +17,7 @@ _PLANE = 16  # pixels from which a plane is worth a block's rows
 
 def emit_pooling(emission: CudaEmitContext, node: Node) -> Steps | None:
     """All methods but stochastic pooling, which only training needs."""
-    params: PoolingParams = node.params
+    params = node.params_as(PoolingParams)
     if params.method == "STOCHASTIC" and params.train:
         return None
     axes = pooling_axes(params, emission.graph.shape(node.inputs[0]))

@@ -20,6 +20,7 @@ from netc.backends.shared.views import View, Workspace, dense, moved
 from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.fused import BoundStage, Stage
+from netc.ops.recurrent import RecurrentParams
 
 MOST_STEPS = 1024  # kernels in a row; each more makes all take longer to put in order
 _ROWS = 4  # streams for which a warp reads a weight once
@@ -49,7 +50,7 @@ class _Memory:
 
 def emit_recurrent(emission: CudaEmitContext, node: Node) -> Steps | None:
     """An RNN or LSTM; None where its inputs are scattered in memory."""
-    graph, params = emission.graph, node.params
+    graph, params = emission.graph, node.params_as(RecurrentParams)
     shapes = [graph.shape(value) for value in node.inputs]
     (steps, streams), hidden = shapes[0][:2], params.num_output
     rows = flat_rows(emission.view(node.inputs[0]), shapes[0], 2)
@@ -106,7 +107,7 @@ def _product(
 
 def _steps(emission: CudaEmitContext, node: Node, memory: _Memory, recurrent: Weights) -> Steps:
     """A launch for each step; it reads the state that the one before it has left."""
-    params, weights = node.params, emission.stored(recurrent)
+    params, weights = node.params_as(RecurrentParams), emission.stored(recurrent)
     steps, streams = emission.graph.shape(node.inputs[0])[:2]
     cont, hidden = emission.view(node.inputs[1]), params.num_output
     rows = min(_ROWS, streams)

@@ -20,6 +20,7 @@ from netc.ir.graph import Node
 from netc.ops.axes import axis_in
 from netc.ops.batch_norm import BatchNormParams, uses_batch_statistics
 from netc.ops.gradient import GradientParams
+from netc.ops.rectifiers import PReLUParams
 from netc.ops.scale_bias import OperandParams
 from netc.ops.update import RunningParams
 
@@ -136,7 +137,7 @@ def in_order(steps: Sequence[Launch]) -> Steps:
 
 def emit_batch_norm(emission: CudaEmitContext, node: Node) -> Steps | None:
     """BatchNorm: by its batch's own statistics, or as a chain."""
-    params: BatchNormParams = node.params
+    params = node.params_as(BatchNormParams)
     if not uses_batch_statistics(params):
         return emit_chain(emission, node)
     shape = emission.graph.shape(node.inputs[0])
@@ -186,8 +187,8 @@ def _normalized(
 
 def emit_batch_norm_back(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradient of the bottom of a BatchNorm by its batch's own statistics."""
-    params: GradientParams = node.params
-    layer: BatchNormParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(BatchNormParams)
     if layer.use_global_stats or not has_channels(params.shapes[0]) or params.inputs != (0,):
         return None
     x, top = (emission.view(value) for value in node.inputs)
@@ -210,8 +211,8 @@ def emit_batch_norm_back(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 def emit_batch_norm_own(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradients of a BatchNorm's own scale and bias."""
-    params: GradientParams = node.params
-    layer: BatchNormParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(BatchNormParams)
     top = emission.view(node.inputs[-1])
     if not has_channels(params.shapes[0]):
         return None
@@ -246,8 +247,8 @@ def _stored(emission: CudaEmitContext, name: str, numbers: View, out: View) -> L
 
 def emit_operand(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradient of the factor of Scale, or the term of Bias, of each channel."""
-    params: GradientParams = node.params
-    layer: OperandParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(OperandParams)
     shape = params.shapes[0]
     if len(params.shapes) != 1 or not has_channels(shape):
         return None
@@ -259,8 +260,8 @@ def emit_operand(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 def emit_slopes_of_prelu(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradient of PReLU's slopes, one for each channel."""
-    params: GradientParams = node.params
-    if params.params.channel_shared or not has_channels(params.shapes[0]):
+    params = node.params_as(GradientParams)
+    if params.params_as(PReLUParams).channel_shared or not has_channels(params.shapes[0]):
         return None
     x, top = (emission.view(value) for value in node.inputs)
     return channel_sums(emission, node, NEGATIVE, (top, x))
@@ -268,7 +269,7 @@ def emit_slopes_of_prelu(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 def emit_running(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The averages that BatchNorm keeps (batch_norm_layer.cpp)."""
-    params: RunningParams = node.params
+    params = node.params_as(RunningParams)
     layer, shape = params.params, emission.graph.shape(node.inputs[0])
     if not isinstance(layer, BatchNormParams) or layer.use_global_stats or not has_channels(shape):
         return None

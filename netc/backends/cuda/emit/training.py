@@ -37,7 +37,7 @@ def emit_parameter(emission: CudaEmitContext, node: Node) -> Steps | None:
 
 def emit_clip_scale(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The norm of all gradients, and the factor that clips them."""
-    params: ClipScaleParams = node.params
+    params = node.params_as(ClipScaleParams)
     views = [emission.view(value) for value in node.inputs]
     if any(view.ld != view.c for view in views):
         return None

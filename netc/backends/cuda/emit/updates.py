@@ -43,7 +43,7 @@ def values_in_variables(graph: Graph) -> Mapping[str, str]:
     """The values that lie in variables, which updates change in place -> the variables."""
     found: dict[str, str] = {}
     for node, values in in_place_updates(graph):
-        if node.op == UPDATE and not node.params.part:
+        if node.op == UPDATE and not node.params_as(UpdateParams).part:
             found |= {v.before: v.variable for v in values} | {v.after: v.variable for v in values}
     return found
 
@@ -59,7 +59,7 @@ def _operand(emission: CudaEmitContext, value: str) -> UpdateOperand:
 
 def emit_update(emission: CudaEmitContext, node: Node) -> Steps | None:
     """A parameter's update; arrays in the arena lie without gaps and in the gradient's order."""
-    params: UpdateParams = node.params
+    params = node.params_as(UpdateParams)
     values = list(node.inputs)
     gradient = emission.view(values.pop(0)) if params.reached else None
     arrays, scalars = values[: 1 + params.rule.histories], values[1 + params.rule.histories :]

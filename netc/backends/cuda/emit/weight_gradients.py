@@ -18,6 +18,7 @@ from netc.ir.types import Shape, count
 from netc.ops.axes import axis_in
 from netc.ops.convolution_params import ConvolutionParams, convolution_axes, deconvolution_axes
 from netc.ops.gradient import GradientParams
+from netc.ops.linear import InnerProductParams
 from netc.ops.window import Axis
 
 _FLOAT = 4  # bytes
@@ -63,8 +64,8 @@ class Outer:
 
 def emit_convolution_weight(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradient of a convolution's weights or bias."""
-    params: GradientParams = node.params
-    layer: ConvolutionParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(ConvolutionParams)
     if not _is_plain(params):
         return None
     top = emission.view(node.inputs[-1])
@@ -76,8 +77,8 @@ def emit_convolution_weight(emission: CudaEmitContext, node: Node) -> Steps | No
 
 def emit_deconvolution_weight(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The same of a deconvolution: its bottom is where the window's places are."""
-    params: GradientParams = node.params
-    layer: ConvolutionParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(ConvolutionParams)
     if not _is_plain(params):
         return None
     top = emission.view(node.inputs[-1])
@@ -91,7 +92,7 @@ def _is_plain(params: GradientParams) -> bool:
     """True of one bottom, over pixels."""
     read = () if params.index else (0,)
     one = len(params.shapes) == 1 and params.inputs == read and not params.outputs
-    return one and over_pixels(params.params, params.shapes[0])
+    return one and over_pixels(params.params_as(ConvolutionParams), params.shapes[0])
 
 
 def _windowed(emission: CudaEmitContext, node: Node, outer: Outer) -> Steps | None:
@@ -192,8 +193,8 @@ def emit_convolution_back(emission: CudaEmitContext, node: Node) -> Steps | None
 
     What no window saw, at the far edge, gets nothing.
     """
-    params: GradientParams = node.params
-    layer: ConvolutionParams = params.params
+    params = node.params_as(GradientParams)
+    layer = params.params_as(ConvolutionParams)
     shape = params.shapes[params.index]
     if not over_pixels(layer, shape) or params.inputs or params.weights != (0,):
         return None
@@ -206,15 +207,16 @@ def emit_convolution_back(emission: CudaEmitContext, node: Node) -> Steps | None
 
 def emit_inner_product_weight(emission: CudaEmitContext, node: Node) -> Steps | None:
     """The gradient of an inner product's weights or bias."""
-    params: GradientParams = node.params
-    outputs, shape = params.params.num_output, params.shapes[0]
+    params = node.params_as(GradientParams)
+    layer = params.params_as(InnerProductParams)
+    outputs, shape = layer.num_output, params.shapes[0]
     top = emission.view(node.inputs[-1])
     rows = _as_rows(top, emission.graph.shape(node.inputs[-1]), outputs)
     if rows is None:
         return None
     if params.index == 1:
         return channel_sums(emission, node, PLAIN, (rows,))
-    axis = axis_in(shape, params.params.axis, "inner_product_param.axis")
+    axis = axis_in(shape, layer.axis, "inner_product_param.axis")
     x, out = emission.view(node.inputs[0]), emission.view(node.outputs[0])
     if out.count == 0:
         return []
@@ -236,7 +238,7 @@ def _of_vectors(
     emission: CudaEmitContext, node: Node, x: View, shape: Shape, axis: int, top: View, out: View
 ) -> Steps | None:
     """A sum over rows; a map's pixels are taps, whose weights lie channel after channel."""
-    transposed = node.params.params.transpose
+    transposed = node.params_as(GradientParams).params_as(InnerProductParams).transpose
     if len(shape) == 4 and axis == 1 and x.h * x.w > 1:
         if transposed:
             return None

@@ -16,7 +16,9 @@ from netc.backends.shared.geometry import Geometry
 from netc.backends.shared.layout import has_channels
 from netc.backends.shared.views import View, Workspace, dense
 from netc.ops.catalog import has_role
+from netc.ops.elementwise import EltwiseParams
 from netc.ops.fused import BoundStage
+from netc.ops.rectifiers import ReLUParams
 from netc.ops.role import Role
 
 
@@ -53,17 +55,16 @@ def split_epilogue(
         other = found
         stages.pop(0)
     relu = bool(stages) and has_role(stages[0].stage.op, Role.RECTIFIER)
-    relu = relu and not stages[0].stage.params.negative_slope
+    relu = relu and not stages[0].stage.params_as(ReLUParams).negative_slope
     return LibraryEpilogue(target.bias, other, relu, tuple(stages[1:] if relu else stages))
 
 
 def _summand(emission: CudaEmitContext, target: FusedOutput, bound: BoundStage) -> View | None:
     """The other value of a plain sum with the chain's, where it lies as the output does."""
     params, inputs = bound.stage.params, bound.inputs
-    plain = (
-        has_role(bound.stage.op, Role.ELTWISE) and params.operation == "SUM" and len(inputs) == 1
-    )
-    if not plain or set(params.coeff or ()) - {1.0} or inputs[0] is None:
+    if not isinstance(params, EltwiseParams) or params.operation != "SUM" or len(inputs) != 1:
+        return None
+    if set(params.coeff or ()) - {1.0} or inputs[0] is None:
         return None
     same = emission.graph.shape(inputs[0]) == target.shape and has_channels(target.shape)
     return emission.view(inputs[0]) if same else None
