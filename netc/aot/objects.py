@@ -10,7 +10,7 @@ from typing import Any
 from netc.aot.instructions import initialise_all
 from netc.aot.targets import Target, target_machine
 from netc.backends.cpu import processes
-from netc.backends.cpu.jit import STEERED, KernelSpec, kernel_key
+from netc.backends.cpu.jit import STEERED, KernelSpec, kernel_function, kernel_key
 from netc.cache import content_key, read_entry, write_entry
 from netc.diagnostics import NetcError
 
@@ -49,16 +49,15 @@ def kernel_objects(
 def _compiled(kernel: KernelSpec, target: Target, symbol: str, generator: Any) -> bytes:
     if processes.steered():
         raise NetcError(STEERED)
-    module = importlib.import_module(f"netc.backends.cpu.kernels.{kernel.module}")
     compiler = importlib.import_module("netc.backends.cpu.kernels.build")
-    function = getattr(module, kernel.factory)(target.machine, **dict(kernel.options))
+    function = kernel_function(kernel, target.machine)
     text = for_target(compiler.llvm_code(function, symbol), target)
     llvm = initialise_all()
     return bytes(generator.emit_object(llvm.parse_assembly(text)))
 
 
 def for_target(text: str, target: Target) -> str:
-    """Retarget the LLVM IR text of a module; Numba generates it for the host.
+    """Retarget the LLVM IR text of a module, which is generated for the host.
 
     Kernels fix their vector widths themselves, so only triple, data layout and attributes change.
     """

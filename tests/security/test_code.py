@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,8 @@ def test_helping_processes_import_nothing_there(
     monkeypatch.setenv("NETC_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep)
     kernels = [jit.spec("moving", "image_to_pixels", channels=c) for c in (141, 142)]
-    with processes.others([kernels], PLAIN) as (process,):
+    with processes.others(1, PLAIN) as (process,):
+        process.feed(deque(kernels))
         process.wait()
     assert len(list((tmp_path / "cache").glob("*.o"))) == 2
     assert ran(trap) == ""

@@ -10,7 +10,9 @@ from netc.backends.cpu.machine import machine
 
 
 def main() -> None:
-    """Compile the kernels that standard input lists, into the cache."""
-    isa, kernels = ast.literal_eval(sys.stdin.read())
-    for kernel in kernels:
-        jit.compile_and_keep(jit.KernelSpec(*kernel), machine(isa))
+    """Compile the kernels that standard input lists, into the cache, and tell after each."""
+    target = machine(sys.stdin.readline().strip())
+    print("ready", flush=True)
+    for line in sys.stdin:
+        jit.compile_and_keep(jit.KernelSpec(*ast.literal_eval(line)), target)
+        print("done", flush=True)

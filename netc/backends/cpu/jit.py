@@ -1,16 +1,19 @@
 """From a kernel's name to its machine code: compiled once, kept on disk, loaded without Numba.
 
-A kernel is a factory in :mod:`netc.backends.cpu.kernels` and its options. Numba types it and LLVM
-makes an object file of it, which is kept in netc's cache under a hash of the sources that it comes
-from, the versions of the compilers, and the machine (:mod:`netc.backends.cpu.keys`). Later
-processes only load that object (llvmlite), so that they neither compile nor import Numba.
+A kernel is a factory in :mod:`netc.backends.cpu.kernels` and its options. Its function is
+translated to LLVM code, of which LLVM makes an object file. That is kept in netc's cache under a
+hash of the sources that it comes from, the versions of the compilers, and the machine
+(:mod:`netc.backends.cpu.keys`). Later processes only load that object (llvmlite), so that they
+neither compile nor import Numba.
 """
 
 from __future__ import annotations
 
 import importlib
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import util
 from typing import Any, NamedTuple
@@ -70,18 +73,20 @@ def load(
 
 def _compile_all(absent: Sequence[KernelSpec], target: Machine, progress: Progress) -> None:
     """Compile kernels, some of them in other processes where there are many."""
-    count = processes.shares(len(absent), target)
-    own, *rest = (absent[k::count] for k in range(count))
-    if processes.steered():
-        own, rest = (), [own, *rest]
-    with processes.others(rest, target) as started:
-        for done, kernel in enumerate(own):
-            progress(done * count, len(absent), str(kernel))
-            compile_and_keep(kernel, target)
+    count, steered = processes.shares(len(absent), target), processes.steered()
+    waiting: deque[tuple[object, ...]] = deque(absent)
+    with processes.others(max(count - 1, 1 if steered else 0), target) as started:
+        for process in started:
+            process.feed(waiting)
+        while waiting and not steered:
+            with suppress(IndexError):  # another process was faster
+                kernel = KernelSpec(*waiting.popleft())  # type: ignore[arg-type]
+                progress(len(absent) - len(waiting) - 1, len(absent), str(kernel))
+                compile_and_keep(kernel, target)
         for process in started:
             process.wait()
-    for kernel in (kernel for part in rest for kernel in part):
-        if not _load_cached(kernel, target):
+    for kernel in absent:
+        if (kernel, target) not in _SYMBOLS and not _load_cached(kernel, target):
             compile_and_keep(kernel, target)
     progress(len(absent), len(absent), "")
 
@@ -131,10 +136,18 @@ def _compile(kernel: KernelSpec, target: Machine) -> bytes:
     """
     if processes.steered():
         raise NetcError(STEERED)
-    module = importlib.import_module(f"netc.backends.cpu.kernels.{kernel.module}")
     compiler = importlib.import_module("netc.backends.cpu.kernels.build")
-    function = getattr(module, kernel.factory)(target, **dict(kernel.options))
+    function = kernel_function(kernel, target)
     return bytes(compiler.object_code(function, _symbol(kernel, target), target))
+
+
+def kernel_function(kernel: KernelSpec, target: Machine) -> Callable[[int, int, int, int], None]:
+    """The function that a kernel's factory makes for a machine."""
+    module = importlib.import_module(f"netc.backends.cpu.kernels.{kernel.module}")
+    made: Callable[[int, int, int, int], None] = getattr(module, kernel.factory)(
+        target, **dict(kernel.options)
+    )
+    return made
 
 
 def _add_object(code: bytes, kernel: KernelSpec, target: Machine) -> None:

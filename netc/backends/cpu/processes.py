@@ -1,8 +1,8 @@
-"""Compiling kernels in several processes at once: within one, Numba compiles one after another.
+"""Compiling kernels in several processes at once: within one they are compiled one after another.
 
-A process gets kernels on its standard input, compiles them and puts them into netc's cache, where
-the process that started it finds them. What a process does not do, for whatever reason, its starter
-does itself.
+A process gets a kernel on its standard input, compiles it, puts it into netc's cache, where the
+process that started it finds it, and asks for the next one. So all are done at about one time,
+however long each takes. What a process does not do, for whatever reason, its starter does itself.
 
 The current folder may be a stranger's, with a ``netc.py`` or ``numba.py`` in it. So a process is
 started isolated (``python -I``: no current folder, no ``PYTHONPATH``), in the cache folder, and is
@@ -14,7 +14,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import util
 from pathlib import Path
@@ -22,6 +24,8 @@ from pathlib import Path
 from netc.backends.cpu.machine import Machine, machine
 from netc.cache import cache_dir
 
+#: A kernel's module, factory and options.
+Kernel = tuple[object, ...]
 _WORTH = 4  # kernels for which it pays to start a process, which takes about as long as one
 _MAX_PROCESSES = 4  # processes
 _PATIENCE = 120.0  # seconds to wait for a process beyond the starter's own work
@@ -65,32 +69,47 @@ def _roots() -> list[str]:
 
 
 class Process:
-    """Another process that compiles some kernels.
+    """Another process that compiles kernels for a machine.
 
     Raises:
         OSError: it cannot be started, or there is no cache to find its kernels in.
     """
 
-    def __init__(self, kernels: Sequence[tuple[object, ...]], isa: str) -> None:
+    def __init__(self, isa: str) -> None:
         folder = cache_dir()
         if folder is None:
             raise FileNotFoundError("no cache folder")
         self._running = subprocess.Popen(
             [sys.executable, "-I", "-c", _START, *_roots()],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=folder,
             env={**os.environ, "NETC_CACHE_DIR": str(folder)},
+            text=True,
         )
-        text = repr((isa, [tuple(kernel) for kernel in kernels]))
-        with suppress(OSError):  # it has ended already
-            assert self._running.stdin is not None
-            self._running.stdin.write(text.encode())
-            self._running.stdin.close()
+        self._isa = isa
+        self._feeding: threading.Thread | None = None
+
+    def feed(self, waiting: deque[Kernel]) -> None:
+        """Have it compile what waits, one kernel after another, while the caller goes on."""
+        self._feeding = threading.Thread(target=self._feed, args=(waiting,), daemon=True)
+        self._feeding.start()
+
+    def _feed(self, waiting: deque[Kernel]) -> None:
+        source, sink = self._running.stdout, self._running.stdin
+        assert source is not None and sink is not None
+        with suppress(OSError, ValueError, IndexError):  # it has ended, or nothing waits any more
+            print(self._isa, file=sink, flush=True)
+            while source.readline():
+                print(repr(tuple(waiting.popleft())), file=sink, flush=True)
+        with suppress(OSError, ValueError):
+            sink.close()
 
     def wait(self) -> None:
         """Wait until it has ended, but not for ever."""
+        if self._feeding is not None:
+            self._feeding.join(_PATIENCE)
         with suppress(subprocess.TimeoutExpired):
             self._running.wait(_PATIENCE)
 
@@ -99,18 +118,22 @@ class Process:
         if self._running.poll() is None:
             self._running.kill()
             self._running.wait()
+        if self._feeding is not None:
+            self._feeding.join()
+        for pipe in (self._running.stdin, self._running.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
 
 
 @contextmanager
-def others(
-    parts: Sequence[Sequence[tuple[object, ...]]], target: Machine
-) -> Iterator[list[Process]]:
-    """A process for each part, ended when the block is left."""
+def others(count: int, target: Machine) -> Iterator[list[Process]]:
+    """So many processes, or as many as can be had, ended when the block is left."""
     started: list[Process] = []
     try:
         with suppress(OSError):  # no process can be had: the caller does all
-            for part in parts:
-                started.append(Process(part, target.isa))
+            for _ in range(count):
+                started.append(Process(target.isa))
         yield started
     finally:
         for process in started:

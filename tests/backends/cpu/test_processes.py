@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +25,11 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_another_process_fills_the_cache(folder: Path) -> None:
     kernels = [jit.spec("moving", "image_to_pixels", channels=c) for c in (41, 42)]
     kernels.append(jit.spec("winograd", "transform", outputs=(2, 1), taps=(3, 1)))
-    with processes.others([kernels], PLAIN) as (process,):
+    waiting = deque[tuple[object, ...]](kernels)
+    with processes.others(1, PLAIN) as (process,):
+        process.feed(waiting)
         process.wait()
+    assert not waiting
     assert len(list(folder.glob("*.o"))) == 3
 
 

@@ -1,4 +1,8 @@
-"""A Python function to an object file, through Numba's typing and LLVM's code generator."""
+"""A Python function to an object file, by LLVM.
+
+:mod:`.translate` writes the LLVM code of kernels. One that it cannot translate is compiled by
+Numba, whose Python it is: with the same result, in several times the time.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,10 @@ from numba.core.compiler import Flags, compile_extra
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
+from netc.backends.cpu.kernels.scalars import UntranslatableError
+from netc.backends.cpu.kernels.translate import llvm_module
 from netc.backends.cpu.llvm import initialise_llvm
-from netc.backends.cpu.machine import Machine
+from netc.backends.cpu.machine import Machine, machine
 
 SIGNATURE = (types.int64,) * 4
 
@@ -26,13 +32,37 @@ def object_code(function: Callable[..., None], symbol: str, target: Machine) -> 
     front, to a place for the result and one for an exception, and returns a status; kernels
     return nothing and raise nothing.
     """
-    text = llvm_code(function, symbol)
-    module = llvm.parse_assembly(text)
+    module = llvm.parse_assembly(llvm_code(function, symbol, target))
     return bytes(target_machine(target).emit_object(module))
 
 
-def llvm_code(function: Callable[..., None], symbol: str) -> str:
-    """The optimised LLVM module of a kernel."""
+def llvm_code(function: Callable[..., None], symbol: str, target: Machine | None = None) -> str:
+    """The optimised LLVM module of a kernel, for this processor where no machine is given."""
+    try:
+        return _translated(function, symbol, target)
+    except UntranslatableError:
+        return llvm_code_by_numba(function, symbol)
+
+
+def _translated(function: Callable[..., None], symbol: str, target: Machine | None) -> str:
+    """The optimised LLVM module, without Numba's compiler.
+
+    Raises:
+        UntranslatableError: the kernel uses what :mod:`.translate` does not know.
+    """
+    generator = target_machine(target or machine())
+    text = llvm_module(function, symbol, generator.triple, str(generator.target_data))
+    module = llvm.parse_assembly(text)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.slp_vectorization = False
+    builder = llvm.create_pass_builder(generator, options)
+    builder.getModulePassManager().run(module, builder)
+    return str(module)
+
+
+def llvm_code_by_numba(function: Callable[..., None], symbol: str) -> str:
+    """The optimised LLVM module of a kernel, compiled by Numba for this processor."""
     with global_compiler_lock, _no_collection():
         result = compile_extra(
             cpu_target.typing_context,

@@ -24,6 +24,9 @@ from netc.backends.cpu.kernels.values import Compiled, ScalarFunction, VectorFun
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F32 = ir.FloatType()
 Emit = Callable[..., ir.Value]
+Rule = Callable[..., types.Type]
+#: What ``function`` made -> its typing rule and what emits its code.
+INTRINSICS: dict[object, tuple[Rule, Emit]] = {}
 # Since LLVM 15 pointers have no element type, and intrinsics' names lost it too.
 _TYPED_POINTERS = "*" in str(F32.as_pointer())
 
@@ -182,7 +185,7 @@ def masked_name(what: str, lanes: int, element: str = "f32") -> str:
     return f"{name}v{lanes}{element}" if _TYPED_POINTERS else name
 
 
-def function(name: str, arity: int, result: Callable[..., types.Type], emit: Emit) -> Compiled:
+def function(name: str, arity: int, result: Rule, emit: Emit) -> Compiled:
     """A function that Numba compiles to what ``emit`` emits.
 
     Args:
@@ -209,7 +212,9 @@ def function(name: str, arity: int, result: Callable[..., types.Type], emit: Emi
     names = ("context", *(f"x{i}" for i in range(arity)))
     parameters = [inspect.Parameter(n, kind) for n in names]
     definition.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return intrinsic(prefer_literal=True)(definition)
+    made: Compiled = intrinsic(prefer_literal=True)(definition)
+    INTRINSICS[made] = result, emit
+    return made
 
 
 def _lanes(width: types.Type, *rest: types.Type) -> Vector:
