@@ -316,19 +316,19 @@ def render(diagnostic: Diagnostic) -> str:
               |     ^^^^^^^^^^^
            = help: did you mean `kernel_size`?
     """
-    head = f"{diagnostic.severity}[{diagnostic.code}]: {_told(diagnostic.message)}"
-    lines = [f"{_told(str(diagnostic.span))}: {head}" if diagnostic.span else head]
+    head = f"{diagnostic.severity}[{diagnostic.code}]: {_one_line(diagnostic.message)}"
+    lines = [f"{_one_line(str(diagnostic.span))}: {head}" if diagnostic.span else head]
     if diagnostic.span:
         lines += _excerpt(diagnostic.span)
         lines += _trace(diagnostic.span)
     for note in diagnostic.notes:
         place = f" ({note.span})" if note.span else ""
-        lines.append(f"   = note: {_told(note.message + place)}")
-    lines += [f"   = help: {_told(text)}" for text in diagnostic.help]
+        lines.append(f"   = note: {_one_line(note.message + place)}")
+    lines += [f"   = help: {_one_line(text)}" for text in diagnostic.help]
     return "\n".join(lines)
 
 
-def _told(text: str) -> str:
+def _one_line(text: str) -> str:
     """A line of netc's own around names of strangers: nothing in it steers a terminal."""
     return printable(text)
 
@@ -341,7 +341,7 @@ def _trace(span: Span) -> list[str]:
     lines = []
     at = span.used_at
     while at is not None:
-        lines.append(_told(f"   = note: used at {at}: {_first_words(at)}"))
+        lines.append(_one_line(f"   = note: used at {at}: {_first_words(at)}"))
         at = at.used_at
     left_out = len(lines) - 2 * _TRACE
     if left_out < 2:

@@ -211,5 +211,5 @@ def load(
     seen = (*(zero_weights(graph) if weights is None else ()), *nothing_back(graph))
     for diagnostic in seen:
         warnings.warn(render(diagnostic), NetcWarning, stacklevel=3)
-    told = (*found, *seen)
-    return LoadedNet(graph, told, part.unneeded(graph))
+    diagnostics = (*found, *seen)
+    return LoadedNet(graph, diagnostics, part.unneeded(graph))

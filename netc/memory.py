@@ -84,7 +84,7 @@ class Budget:
             gc.collect()  # nets refer to themselves: those that nobody has any more are still held
             available = self.available()
         if available is not None and needed > available:
-            raise too_little(what, needed, available, span, *help, self._told())
+            raise too_little(what, needed, available, span, *help, self._described())
 
     def _surely(self, needed: int) -> bool:
         """Whether a look at what is free can be spared: it takes as long as filling 1 MiB."""
@@ -108,7 +108,7 @@ class Budget:
         with self._lock:
             self._held -= size
 
-    def _told(self) -> str:
+    def _described(self) -> str:
         if self.limit is None:
             return (
                 f"{SHARE:.0%} of what is free may be taken; `--max-memory`, {VARIABLE} or "
@@ -215,19 +215,19 @@ def on_behalf(what: str, span: Span | None = None) -> Iterator[None]:
     try:
         yield
     except NetcError as error:
-        told = [_named_as(d, what, span) for d in error.diagnostics]
-        if told == list(error.diagnostics):
+        named = [_named_as(d, what, span) for d in error.diagnostics]
+        if named == list(error.diagnostics):
             raise
-        raise NetcError(told) from None
+        raise NetcError(named) from None
     except MemoryError as error:
         message = f"{what}: the memory did not suffice: {error}".rstrip(": ")
         raise NetcError(Diagnostic("too-little-memory", message, span)) from None
 
 
-def _named_as(told: Diagnostic, what: str, span: Span | None) -> Diagnostic:
-    if told.code != "too-little-memory" or told.span is not None:
-        return told
-    return replace(told, message=f"{what}: {told.message}", span=span)
+def _named_as(diagnostic: Diagnostic, what: str, span: Span | None) -> Diagnostic:
+    if diagnostic.code != "too-little-memory" or diagnostic.span is not None:
+        return diagnostic
+    return replace(diagnostic, message=f"{what}: {diagnostic.message}", span=span)
 
 
 def shown(size: int) -> str:

@@ -10,16 +10,16 @@ Value = TypeVar("Value")
 
 
 class LeastRecentlyUsed(Generic[Key, Value]):
-    """A least-recently-used cache of at most ``most`` values.
+    """A least-recently-used cache of at most ``capacity`` values.
 
     It is not thread-safe: callers that share one between threads hold a lock.
 
     Args:
-        most: how many values are kept, at least 1.
+        capacity: how many values are kept, at least 1.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
         self._kept: dict[Key, Value] = {}
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
@@ -29,7 +29,7 @@ class LeastRecentlyUsed(Generic[Key, Value]):
         """
         found = self._kept.pop(key) if key in self._kept else make()
         self._kept[key] = found
-        while len(self._kept) > self.most:
+        while len(self._kept) > self.capacity:
             del self._kept[next(iter(self._kept))]
         return found
 

@@ -17,7 +17,7 @@ from netc.ops.reshaping import ReshapeParams
 
 BOXES = 4  # rows of a list of boxes
 _DEEP = 4  # layers that only pass an input on
-_MOST = 24  # candidates of an input
+_MAX_CANDIDATES = 24  # candidates of an input
 _STEPS = 16  # of a sequence
 
 
@@ -30,7 +30,7 @@ def candidates(graph: Graph, value: str, images: int) -> list[Shape]:
         images: the batch.
     """
     found = (*_from_readers(graph, value, 0), *_usual(images))
-    return list(islice(dict.fromkeys(shape for shape in found if 0 not in shape), _MOST))
+    return list(islice(dict.fromkeys(shape for shape in found if 0 not in shape), _MAX_CANDIDATES))
 
 
 def _usual(images: int) -> Iterator[Shape]:

@@ -121,11 +121,11 @@ def run(args: argparse.Namespace) -> int:
     difference = _difference(net, executable, feeds) if args.compare else None
     roof = roof_of(executable) if args.floor else None
     rows = _rows(executable, times)
-    told = BenchResult(net, times, _above(rows, roof), difference, roof)
+    result = BenchResult(net, times, _above(rows, roof), difference, roof)
     if args.json:
-        print_json(_as_json(told))
+        print_json(_as_json(result))
     else:
-        _print(told, args.top)
+        _print(result, args.top)
     return 0
 
 
@@ -227,18 +227,18 @@ def _max_difference(got: Array, want: Array) -> float:
     return float(np.abs(got - want).max(initial=0)) / largest
 
 
-def _print(told: BenchResult, top: int) -> None:
-    net, times = told.net, told.times
+def _print(result: BenchResult, top: int) -> None:
+    net, times = result.net, result.times
     shapes = ", ".join(f"{n} {show(s)}" for n, s in net.inputs.items())
     say(f"{net.name or 'net'} on {net.report()['backend']}: {shapes}")
     low, high = (1e3 * seconds for seconds in times.quartiles)
     say(f"{1e3 * times.run:.2f} ms a run (median; half of the runs {low:.2f} to {high:.2f})")
     if times.busy:
         say("the machine was too busy for times to mean much: close other programs, try again")
-    if told.roof is not None:
-        say(f"floors: {told.roof.operations / 1e9:.0f} GFLOP/s, {told.roof.bytes / 1e9:.1f} GB/s")
-    _print_rows(told.rows, top)
-    for name, worst in (told.difference or {}).items():
+    if (roof := result.roof) is not None:
+        say(f"floors: {roof.operations / 1e9:.0f} GFLOP/s, {roof.bytes / 1e9:.1f} GB/s")
+    _print_rows(result.rows, top)
+    for name, worst in (result.difference or {}).items():
         say("", f"{name}: {_agreement(worst)}")
 
 
@@ -274,17 +274,17 @@ def _agreement(worst: float) -> str:
     return f"within {worst:.1e} of the definitions, relative to its largest value"
 
 
-def _as_json(told: BenchResult) -> dict[str, object]:
+def _as_json(result: BenchResult) -> dict[str, object]:
     out: dict[str, object] = {
-        "milliseconds": 1e3 * told.times.run,
-        "quartiles": [1e3 * seconds for seconds in told.times.quartiles],
-        "busy": told.times.busy,
-        "report": told.net.report(),
-        "layers": [row._asdict() for row in told.rows],
+        "milliseconds": 1e3 * result.times.run,
+        "quartiles": [1e3 * seconds for seconds in result.times.quartiles],
+        "busy": result.times.busy,
+        "report": result.net.report(),
+        "layers": [row._asdict() for row in result.rows],
     }
-    if told.roof is not None:
-        least = sum(row.floor or 0.0 for row in told.rows)
-        out["roof"] = {**told.roof._asdict(), "milliseconds": least}
-    if told.difference is not None:
-        out["difference"] = told.difference
+    if result.roof is not None:
+        floors = sum(row.floor or 0.0 for row in result.rows)
+        out["roof"] = {**result.roof._asdict(), "milliseconds": floors}
+    if result.difference is not None:
+        out["difference"] = result.difference
     return out

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         report = check(path, args)
         reports.append(report)
         if not args.json:
-            print_diagnostics(_told(report, args))
+            print_diagnostics(_reported(report, args))
             _print_summary(report, args)
     if args.json:
         print_json({"ok": all(r.ok for r in reports), "files": [_as_json(r) for r in reports]})
@@ -106,7 +106,7 @@ def _check_net(text: UpgradedText, args: argparse.Namespace, report: CheckReport
         report.diagnostics += lint(built.graph, built.messages, without=args.no_lint)
 
 
-def _told(report: CheckReport, args: argparse.Namespace) -> list[Diagnostic]:
+def _reported(report: CheckReport, args: argparse.Namespace) -> list[Diagnostic]:
     if not args.lint:
         return report.diagnostics
     from netc.analysis.lint import folded
@@ -138,12 +138,12 @@ def closing(files: Sequence[Sequence[Diagnostic]], always: Sequence[str] = ("err
     """
     found = Counter(d.severity for diagnostics in files for d in diagnostics)
     severities: tuple[Severity, ...] = ("error", "warning", "note")
-    told = [
+    reported = [
         counted(found[kind], kind) if found[kind] else f"no {kind}s"
         for kind in severities
         if found[kind] or kind in always
     ]
-    return f"{counted(len(files), 'file')}: {', '.join(told)}"
+    return f"{counted(len(files), 'file')}: {', '.join(reported)}"
 
 
 def _as_json(report: CheckReport) -> dict[str, object]:

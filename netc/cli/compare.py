@@ -50,5 +50,5 @@ def _counts(result: Comparison) -> str:
     if result.equal:
         return f"the nets have the same {len(result.pairs)} layers"
     statuses: tuple[Status, ...] = ("added", "removed", "changed", "renamed", "same")
-    told = [f"{number} {status}" for status in statuses if (number := result.count(status))]
-    return "layers: " + ", ".join(told)
+    counts = [f"{number} {status}" for status in statuses if (number := result.count(status))]
+    return "layers: " + ", ".join(counts)

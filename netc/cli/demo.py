@@ -96,8 +96,8 @@ def _print_row(batch: Array, scores: Array, labels: list[str]) -> None:
     width = 2 * batch.shape[3]
     for line in range(batch.shape[2]):
         say("".join(_shade(v) * 2 for image in batch for v in image[0, line]).rstrip())
-    told = (f"{labels[int(row.argmax())]} {100 * row.max():.0f} %" for row in scores)
-    say("".join(text.center(width) for text in told).rstrip(), "")
+    described = (f"{labels[int(row.argmax())]} {100 * row.max():.0f} %" for row in scores)
+    say("".join(text.center(width) for text in described).rstrip(), "")
 
 
 def _shade(value: float) -> str:

@@ -102,9 +102,9 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.buffer.write(to_bytes(model))
         sys.stdout.buffer.flush()
         return 0
-    told = _model_facts(model)
+    facts = _model_facts(model)
     files = save(model, Path(args.output or _default_name(args.net)))
-    _print_model(args, told, files, found)
+    _print_model(args, facts, files, found)
     return 0
 
 
@@ -187,20 +187,20 @@ def _sizes(value: Any) -> Sizes:
 
 def _print_model(
     args: argparse.Namespace,
-    told: Mapping[str, Any],
+    facts: Mapping[str, Any],
     files: tuple[Path, ...],
     found: tuple[Diagnostic, ...],
 ) -> None:
     total = sum(path.stat().st_size for path in files)
     if args.json:
         written = {"files": [str(path) for path in files], "bytes": total}
-        print_json({**told, **written, "diagnostics": [d.to_json() for d in found]})
+        print_json({**facts, **written, "diagnostics": [d.to_json() for d in found]})
         return
     names = " and ".join(map(str, files))
-    shapes = " -> ".join(_listed(told[side]) for side in ("inputs", "outputs"))
-    line = f"wrote {names}: opset {told['opset']}, {shapes}, {size(total)}"
+    shapes = " -> ".join(_listed(facts[side]) for side in ("inputs", "outputs"))
+    line = f"wrote {names}: opset {facts['opset']}, {shapes}, {size(total)}"
     if len(line) > _LINE:
-        line = f"wrote {names}: opset {told['opset']}, {_batch(told['inputs'])}, {size(total)}"
+        line = f"wrote {names}: opset {facts['opset']}, {_batch(facts['inputs'])}, {size(total)}"
     say(line)
 
 

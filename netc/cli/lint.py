@@ -117,5 +117,5 @@ def _lint_phase(message: Message, phase: str, args: argparse.Namespace, report: 
     built = build(message, phase=phase, level=args.level, stages=args.stage, inputs=given)
     errors = [d for d in built.diagnostics if d.severity == "error"]
     notes = lint(built.graph, built.messages, only=args.only, without=args.no_lint)
-    told = {(d.code, d.span) for d in report.diagnostics}
-    report.diagnostics += [d for d in (*errors, *notes) if (d.code, d.span) not in told]
+    reported = {(d.code, d.span) for d in report.diagnostics}
+    report.diagnostics += [d for d in (*errors, *notes) if (d.code, d.span) not in reported]

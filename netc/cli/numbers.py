@@ -18,9 +18,9 @@ def natural(text: str) -> int:
     return _whole(text, 0)
 
 
-def _whole(text: str, least: int) -> int:
-    if not (text.isascii() and text.isdecimal()) or int(text[:20]) < least:
-        raise argparse.ArgumentTypeError(f"`{text}` is no whole number of at least {least}")
+def _whole(text: str, minimum: int) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text[:20]) < minimum:
+        raise argparse.ArgumentTypeError(f"`{text}` is no whole number of at least {minimum}")
     if len(text) > 20 or int(text) > MAX_SIZE:
         raise argparse.ArgumentTypeError(f"`{text}` is more than {MAX_SIZE:,}")
     return int(text)

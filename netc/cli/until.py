@@ -37,6 +37,6 @@ def graph_until(
     graph = only_outputs(runnable(built), args.until)
     missing = "fill" if args.fill_missing else "error"
     loaded, found = assign(graph, weights, missing=missing)
-    told = [d for d in found if not (args.until and d.code == "unused-weights")]
+    reported = [d for d in found if not (args.until and d.code == "unused-weights")]
     zeros = () if weights else zero_weights(loaded)
-    return loaded, (*built.diagnostics, *told, *no_weights(loaded, weights), *zeros)
+    return loaded, (*built.diagnostics, *reported, *no_weights(loaded, weights), *zeros)

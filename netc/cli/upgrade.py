@@ -130,10 +130,10 @@ def _upgrade_alone(args: argparse.Namespace) -> int:
         )
         return 0
     print_diagnostics((*upgraded.diagnostics, *left_out(upgraded.changes)))
-    told = [change for change in upgraded.changes if not change.lossy]
-    if not told:
+    reported = [change for change in upgraded.changes if not change.lossy]
+    if not reported:
         say(f"{args.text}: these weights are in the current format already")
-    for _, group in groupby(told, key=lambda change: change.step):
+    for _, group in groupby(reported, key=lambda change: change.step):
         for line in _lines(list(group), args.verbose):
             say(line)
     say(f"wrote {args.output}")
@@ -154,10 +154,10 @@ def _print_upgrade(
 
 
 def _report(args: argparse.Namespace, old: UpgradedText, target: Path | None) -> Iterator[str]:
-    told = [change for change in old.changes if not change.lossy]
+    reported = [change for change in old.changes if not change.lossy]
     if not old.changes:
         yield f"{old.document.source.name}: this {old.kind} is in the current format already"
-    for _, group in groupby(told, key=lambda change: change.step):
+    for _, group in groupby(reported, key=lambda change: change.step):
         yield from _lines(list(group), args.verbose)
     for path in filter(None, (args.output, target)):
         yield f"wrote {path}"

@@ -102,8 +102,8 @@ def no_option(arguments: Sequence[str], parser: argparse.ArgumentParser) -> str:
 
 def unknown_option(name: str, parser: argparse.ArgumentParser) -> list[str]:
     """The complaint about an option that stands where a command should."""
-    told = unknown_arguments([name], parser)
-    return [f"netc: error: {told}", "   = help: `netc --help` lists the commands"]
+    unknown = unknown_arguments([name], parser)
+    return [f"netc: error: {unknown}", "   = help: `netc --help` lists the commands"]
 
 
 def unknown_arguments(unknown: Sequence[str], parser: argparse.ArgumentParser) -> str:

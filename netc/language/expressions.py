@@ -151,11 +151,11 @@ class ExpressionParser(Cursor):
             no = self.value()
         return Conditional(condition, yes, no, self.span(first))
 
-    def binary(self, least: int) -> Expression:
-        """Parse operators of a precedence of ``least`` or more, and their operands."""
+    def binary(self, min_level: int) -> Expression:
+        """Parse operators of a precedence of ``min_level`` or more, and their operands."""
         left = self.unary()
         before = self.depth
-        while (level := self._level()) >= least:
+        while (level := self._level()) >= min_level:
             token = self.take()
             with self.nested():
                 right = self.binary(level if token.text == "**" else level + 1)

@@ -151,10 +151,10 @@ class FieldExpander:
         self._check_room(count, statement, frame)
         return range(count)
 
-    def _check_room(self, least: int, statement: Repeat, frame: Frame) -> None:
+    def _check_room(self, minimum: int, statement: Repeat, frame: Frame) -> None:
         """Refuse a loop that cannot end within the limit before it is begun."""
-        if self.evaluator.steps + least > MAX_STEPS:
-            self.evaluator.spend(frame, statement.span, least)
+        if self.evaluator.steps + minimum > MAX_STEPS:
+            self.evaluator.spend(frame, statement.span, minimum)
 
     def plain(self, field: FieldOf, type: MessageType | None, frame: Frame) -> list[Field]:
         """The plain field; several where ``${ }`` is a list and the field is repeated."""

@@ -14,17 +14,17 @@ from netc.language.tree import (
     Statement,
 )
 
-_MOST = 1 << 40
+_MAX_WEIGHT = 1 << 40
 
 
 def weight(body: Body) -> int:
     """A lower bound of the steps of one run of a block."""
-    return min(_MOST, sum(_statement(statement) for statement in body.statements))
+    return min(_MAX_WEIGHT, sum(_statement(statement) for statement in body.statements))
 
 
 def _statement(statement: Statement) -> int:
     if isinstance(statement, Repeat):
-        return min(_MOST, _count(statement.over) * (1 + weight(statement.body)))
+        return min(_MAX_WEIGHT, _count(statement.over) * (1 + weight(statement.body)))
     if isinstance(statement, ChainStatement) and isinstance(statement.chain, ChainExpression):
         return sum(step.condition is None for step in statement.chain.steps)
     return 0

@@ -74,8 +74,8 @@ def check_arity(op: ErasedOp, layer: Message) -> None:
 
 
 def _within(number: int, limits: tuple[int, int | None]) -> bool:
-    least, most = limits
-    return number >= least and (most is None or number <= most)
+    minimum, maximum = limits
+    return number >= minimum and (maximum is None or number <= maximum)
 
 
 def _wrong_count(
@@ -116,7 +116,7 @@ def check_each(op: ErasedOp, layer: Message) -> None:
             )
 
 
-def _range(least: int, most: int | None) -> str:
-    if most is None:
-        return f"at least {least}"
-    return f"exactly {least}" if least == most else f"{least} to {most}"
+def _range(minimum: int, maximum: int | None) -> str:
+    if maximum is None:
+        return f"at least {minimum}"
+    return f"exactly {minimum}" if minimum == maximum else f"{minimum} to {maximum}"

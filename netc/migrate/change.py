@@ -48,12 +48,12 @@ def each(message: Message, field: str, step: Step) -> Upgraded:
     changes: list[Change] = []
     for entry in entries:
         try:
-            upgraded, told = step(entry.value)
+            upgraded, found = step(entry.value)
         except NetcError as error:
             collector.extend(error.diagnostics)
             continue
         after.append(entry if upgraded is entry.value else entry._replace(value=upgraded))
-        changes += told
+        changes += found
     collector.check()
     if all(new is old for new, old in zip(after, entries, strict=True)):
         return Upgraded(message, tuple(changes))

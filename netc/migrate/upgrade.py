@@ -37,6 +37,6 @@ def upgrade_net(net: Message) -> tuple[Message, tuple[Change, ...]]:
     check_not_mixed(net)
     changes: list[Change] = []
     for step in STEPS:
-        net, told = step(net)
-        changes += told
+        net, found = step(net)
+        changes += found
     return net, tuple(changes)

@@ -41,8 +41,8 @@ from netc.ops.normalization import softmax
 from netc.ops.numbers import one_of
 from netc.schema.message import Message
 
-_LEAST_PROBABILITY = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
-_LEAST_BASE = 1e-10
+_MIN_PROBABILITY = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
+_MIN_BASE = 1e-10
 
 
 class Focus(NamedTuple):
@@ -60,7 +60,7 @@ class Focus(NamedTuple):
     def pull(self, p: AnyArray) -> AnyArray:
         """What (softmax - 1 at the label) is multiplied by in the gradient by the scores."""
         xp, kind = namespace(p), p.dtype.type
-        base = xp.maximum(kind(self.base) + kind(self.sign) * p, kind(_LEAST_BASE))
+        base = xp.maximum(kind(self.base) + kind(self.sign) * p, kind(_MIN_BASE))
         steep = kind(self.gamma * self.sign) * self._power(p) / base
         return steep * self._log(p) * p + self._power(p)
 
@@ -72,7 +72,7 @@ class Focus(NamedTuple):
 
     def _log(self, p: AnyArray) -> AnyArray:
         xp = namespace(p)
-        made: AnyArray = xp.log(xp.maximum(p, p.dtype.type(_LEAST_PROBABILITY)))
+        made: AnyArray = xp.log(xp.maximum(p, p.dtype.type(_MIN_PROBABILITY)))
         return made
 
 

@@ -27,7 +27,7 @@ from netc.ops.numbers import required_number
 from netc.ops.random import layer_number, uniform
 from netc.schema.message import Message
 
-_LEAST_SIDE, _TRIES = 32, 1000  # of boxes that are drawn
+_MIN_SIDE, _TRIES = 32, 1000  # of boxes that are drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,19 +219,19 @@ def _filled(
 ) -> _Batch:
     """The batch with boxes drawn that overlap no true box much."""
     wide, high = params.sides
-    if min(wide, high) <= _LEAST_SIDE:
+    if min(wide, high) <= _MIN_SIDE:
         raise NetcError(
             Diagnostic(
                 "bad-argument",
                 f"`img_width` {wide} and `img_height` {high} leave no room for boxes of "
-                f"{_LEAST_SIDE} pixels, which fill up a batch",
+                f"{_MIN_SIDE} pixels, which fill up a batch",
             )
         )
     chance = uniform(np.zeros(1), (number * _TRIES, 5), params.layer, key, 2).astype(np.float64)
     image = np.floor(chance[:, 0] * params.images)
-    x, y = (np.floor(chance[:, 1 + i] * (s - _LEAST_SIDE)) for i, s in enumerate((wide, high)))
+    x, y = (np.floor(chance[:, 1 + i] * (s - _MIN_SIDE)) for i, s in enumerate((wide, high)))
     w, h = (
-        np.maximum(np.floor(chance[:, 3 + i] * (s - at)), _LEAST_SIDE)
+        np.maximum(np.floor(chance[:, 3 + i] * (s - at)), _MIN_SIDE)
         for i, (s, at) in enumerate(((wide, x), (high, y)))
     )
     rows = np.stack([image, x, y, x + w - 1, y + h - 1], axis=1).astype(np.float32)

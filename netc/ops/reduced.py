@@ -62,11 +62,11 @@ if TYPE_CHECKING:
 else:
     Floats = object
 
-MOST_TERMS = (2**31 - 1) // (255 * 127)
+MAX_TERMS = (2**31 - 1) // (255 * 127)
 """Terms that a sum of int8 products may have: more could leave int32."""
-MOST_TAPS = 2**24 // (255 * 127)
+MAX_TAPS = 2**24 // (255 * 127)
 """Those of a depthwise sum: more could leave the whole numbers that float32 has."""
-MOST_PHASES = 4096
+MAX_PHASES = 4096
 """Pixels of a deconvolution's stride: it is a product of its own for each."""
 
 
@@ -291,7 +291,7 @@ def misfit(
     if not weights.size or not np.isfinite(weights).all():
         return "it has no weights, or one that is no finite number"
     terms = weights.size // max(1, params.num_output)
-    most = MOST_TAPS if is_depthwise(params, shape) else MOST_TERMS
+    most = MAX_TAPS if is_depthwise(params, shape) else MAX_TERMS
     if isinstance(number, Int8) and terms > most:
         return f"its sums have more than {most:,} terms"
     return None
@@ -315,7 +315,7 @@ def _deconvolution_misfit(params: ConvolutionParams, shape: Shape, number: Numbe
     if number.name not in FORMATS[Role.DECONVOLUTION]:
         return f"there are no deconvolutions in {number.name}"
     axes = convolution_axes(params, shape)
-    if math.prod(axis.stride for axis in axes) > MOST_PHASES:
+    if math.prod(axis.stride for axis in axes) > MAX_PHASES:
         return "its stride is too large"
     if is_depthwise(params, shape) and any(axis.dilation > 1 for axis in axes):
         return "it is depthwise, and dilated"

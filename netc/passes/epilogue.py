@@ -65,13 +65,13 @@ def fuse_stages(graph: Graph, log: Log, is_elementwise: Callable[[Stage], bool])
     return draft.result()
 
 
-_MOST_PARTS = 48  # a kernel has the code of every stage and of every value it reads
+_MAX_PARTS = 48  # a kernel has the code of every stage and of every value it reads
 
 
 def _is_short(producer: Node, node: Node) -> bool:
     """True if the fused kernel stays short, and so compiles quickly."""
     stages = len(stages_of(producer)) + len(stages_of(node))
-    return 2 * stages + len(producer.inputs) + len(node.inputs) <= _MOST_PARTS
+    return 2 * stages + len(producer.inputs) + len(node.inputs) <= _MAX_PARTS
 
 
 def _is_elementwise(stage: Stage) -> bool:

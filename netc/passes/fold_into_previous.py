@@ -53,11 +53,11 @@ class _Share(NamedTuple):
 
 
 class _DeclinedError(Exception):
-    """Why a map cannot be folded; ``told`` where a product stands there that nearly could."""
+    """Why a map cannot be folded; ``reported`` where a product stands there that nearly could."""
 
-    def __init__(self, reason: str, told: bool = True) -> None:
+    def __init__(self, reason: str, reported: bool = True) -> None:
         super().__init__(reason)
-        self.told = told
+        self.reported = reported
 
 
 def fold_into_previous(graph: Graph, log: Log) -> Graph:
@@ -104,7 +104,7 @@ def _fold(draft: Draft, node: Node, affine: Affine, pending: dict[str, Affine], 
         if not all(map(is_tame, whole.values())):
             raise _DeclinedError("its factors are too large for weights")
     except _DeclinedError as why:
-        if why.told:
+        if why.reported:
             log.missed(str(why), node.name)
         return
     pending |= whole
@@ -151,10 +151,10 @@ def _maker(draft: Draft, share: _Share) -> Node:
     if node is None or not has_role(node.op, _PASSING):
         what = "an input of the net" if node is None else f"{node.op} `{node.name}`"
         joined = has_role(share.reader.op, Role.CONCAT)
-        raise _DeclinedError(f"{what} makes a part of the Concat", told=joined)
+        raise _DeclinedError(f"{what} makes a part of the Concat", reported=joined)
     if draft.only_reader(share.value) is None:
-        told = has_role(node.op, Role.PRODUCT)
-        raise _DeclinedError(f"what `{node.name}` gives is needed elsewhere too", told)
+        reported = has_role(node.op, Role.PRODUCT)
+        raise _DeclinedError(f"what `{node.name}` gives is needed elsewhere too", reported)
     return node
 
 
@@ -170,7 +170,7 @@ def _check_product(draft: Draft, node: Node) -> None:
 def _check_pooling(draft: Draft, node: Node, affine: Affine) -> None:
     params = node.params_as(PoolingParams)
     if params.method != "AVE":
-        raise _DeclinedError(f"`{node.name}` takes no average", told=False)
+        raise _DeclinedError(f"`{node.name}` takes no average", reported=False)
     inside = averages_inside(params, draft.shape(node.inputs[0]))
     if np.any(affine.shift != 0) and not inside:
         raise _DeclinedError(f"`{node.name}` has windows beyond its input, where there is no shift")
@@ -179,7 +179,7 @@ def _check_pooling(draft: Draft, node: Node, affine: Affine) -> None:
 def _parts(draft: Draft, node: Node, start: int) -> Iterator[_Share]:
     axes = len(draft.shape(node.outputs[0]))
     if node.params_as(ConcatParams).axis not in (1, 1 - axes):
-        raise _DeclinedError(f"`{node.name}` does not join channels", told=False)
+        raise _DeclinedError(f"`{node.name}` does not join channels", reported=False)
     for value in node.inputs:
         yield _Share(value, start, node)
         start += draft.shape(value)[1]

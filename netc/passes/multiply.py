@@ -133,18 +133,18 @@ def _overhangs(axis: Axis) -> bool:
     return axis.extent > axis.size + 2 * axis.pad
 
 
-def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, most: int, log: Log) -> int:
-    """Multiply if it pays; the multiply-adds that took, at most ``most``."""
+def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, limit: int, log: Log) -> int:
+    """Multiply if it pays; the multiply-adds that took, at most ``limit``."""
     x, between, y = (draft.shape(v) for v in (first.inputs[0], first.outputs[0], then.outputs[0]))
-    apart = _macs(first.op, first.params, x, between) + _macs(then.op, then.params, between, y)
+    separate = _macs(first.op, first.params, x, between) + _macs(then.op, then.params, between, y)
     together = _macs(then.op, joint.params, x, y)
-    if together >= apart:
+    if together >= separate:
         log.missed(
-            f"they take {apart:,} multiply-adds, and {together:,} multiplied into one",
+            f"they take {separate:,} multiply-adds, and {together:,} multiplied into one",
             first.name,
             then.name,
         )
-    elif joint.weights_macs > most:
+    elif joint.weights_macs > limit:
         log.missed(
             f"multiplying their weights takes {joint.weights_macs:,} multiply-adds",
             first.name,
@@ -153,10 +153,10 @@ def _decide(draft: Draft, first: Node, then: Node, joint: _Joint, most: int, log
     else:
         _multiply(draft, first, then, joint)
         log.applied(
-            f"{then.op}s multiplied into one: {apart:,} multiply-adds are {together:,}",
+            f"{then.op}s multiplied into one: {separate:,} multiply-adds are {together:,}",
             first.name,
             then.name,
-            saved=apart - together,
+            saved=separate - together,
         )
         return joint.weights_macs
     return 0

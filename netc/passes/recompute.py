@@ -75,7 +75,7 @@ def fitted(graph: Graph, measure: Measure, limit: int) -> Fitted:
         if found is not None:
             verify(found.graph, "loaded")
             return found
-    raise _too_little(search.least, limit, size)
+    raise _too_little(search.minimum, limit, size)
 
 
 def recomputed(
@@ -110,12 +110,12 @@ def blobs_within(limit: int, parameters: int) -> int:
     return limit - parameters
 
 
-def _too_little(least: int, limit: int, size: int) -> NetcError:
+def _too_little(minimum: int, limit: int, size: int) -> NetcError:
     given = f"there are {shown(limit)}"
-    if least < size:
+    if minimum < size:
         given = f"{shown(size)} where nothing is computed twice, and {given}"
-    message = f"blobs and gradients need {shown(least)} at the least, {given}"
-    over = f"{shown(least - limit)} are missing: allow more, or make the batch smaller"
+    message = f"blobs and gradients need {shown(minimum)} at the least, {given}"
+    over = f"{shown(minimum - limit)} are missing: allow more, or make the batch smaller"
     return NetcError(Diagnostic("too-little-memory", message, help=(over,)))
 
 
@@ -140,7 +140,7 @@ class _Search:
     passes: _Passes
     measure: Measure
     limit: int
-    least: int
+    minimum: int
 
     def fewest(self, names: tuple[str, ...]) -> Fitted | None:
         """The least number of these layers, from the first on, with which the graph fits.
@@ -165,7 +165,7 @@ class _Search:
     def _tried(self, names: tuple[str, ...]) -> Fitted | None:
         graph, again = remade(self.passes, frozenset(names))
         size = self.measure(graph)
-        self.least = min(self.least, size)
+        self.minimum = min(self.minimum, size)
         return Fitted(graph, size, again) if size <= self.limit else None
 
 

@@ -25,30 +25,30 @@ _START = 4 << 20  # bytes that could be read while a part is started
 _IN_PLACE = Role.EPILOGUE | Role.UNARY | Role.ELTWISE | Role.DROPOUT | Role.COPY | Role.VIEW
 
 
-def images_at_a_time(graph: Graph, cache: int, least: int = 1) -> int:
+def images_at_a_time(graph: Graph, cache: int, minimum: int = 1) -> int:
     """How many images a part has: the divisor of the batch that moves the fewest bytes.
 
     Args:
         graph: inferred, before passes.
         cache: bytes of blobs that stay in the last cache.
-        least: images that a part must have, so that there is work for all threads.
+        minimum: images that a part must have, so that there is work for all threads.
 
     Returns:
         0 where the batch is better whole, or where images depend on each other.
     """
     batch = _batch(graph)
-    most = max((_at_once(graph, node) for node in graph.nodes), default=0)
-    if batch == 1 or most <= cache or not _image_by_image(graph):
+    largest = max((_at_once(graph, node) for node in graph.nodes), default=0)
+    if batch == 1 or largest <= cache or not _image_by_image(graph):
         return 0
     weights = BYTES * sum(count(p.shape or ()) for p in graph.parameters.values() if not p.owner)
     blobs = sum(_written(graph, node) for node in graph.nodes)
 
     def moved(images: int) -> int:
         parts = batch // images
-        stays = most * images <= cache * batch
+        stays = largest * images <= cache * batch
         return parts * (weights + _START) + (0 if stays else 2 * blobs)
 
-    sizes = (m for m in range(batch, least - 1, -1) if batch % m == 0)
+    sizes = (m for m in range(batch, minimum - 1, -1) if batch % m == 0)
     best = min(sizes, key=moved, default=batch)
     return 0 if best == batch else best
 

@@ -66,13 +66,17 @@ def ask_for_definitions(graph: Graph) -> None:
     Raises:
         NetcError: too-little-memory, at the layer that takes most.
     """
-    most, peak = None, live_bytes(graph)
+    largest, peak = None, live_bytes(graph)
     for node in graph.nodes:
         own = definition_bytes(graph, node)
         if own > peak:
-            most, peak = node, own
-    what = f"layer `{most.name}` ({most.op}) and its temporaries" if most else "the net's blobs"
-    check_memory(peak, what, most.span if most else None, _HELP)
+            largest, peak = node, own
+    what = (
+        f"layer `{largest.name}` ({largest.op}) and its temporaries"
+        if largest
+        else "the net's blobs"
+    )
+    check_memory(peak, what, largest.span if largest else None, _HELP)
 
 
 def live_bytes(graph: Graph) -> int:

@@ -10,8 +10,8 @@ from typing import Literal
 
 Kind = Literal["text", "weights", "mean", "script", "shell", "state"]
 
-MOST_FILES = 50_000
-MOST_DEPTH = 40
+MAX_FILES = 50_000
+MAX_DEPTH = 40
 _SKIPPED = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", "venv"})
 _KINDS: dict[str, Kind] = {
     ".prototxt": "text",
@@ -72,7 +72,7 @@ def find(folder: Path, leaving_out: Path) -> ProjectFiles:
     found, seen, cut = [], 0, False
     for path, name in _walk(folder, leaving_out):
         seen += 1
-        if seen > MOST_FILES:
+        if seen > MAX_FILES:
             cut = True
             break
         kind = kind_of(path.name)
@@ -101,7 +101,7 @@ def _walk(folder: Path, leaving_out: Path) -> Iterator[tuple[Path, str]]:
             name
             for name in folders
             if name not in _SKIPPED
-            and depth < MOST_DEPTH
+            and depth < MAX_DEPTH
             and Path(place, name).resolve() != out
             and not Path(place, name).is_symlink()
         )

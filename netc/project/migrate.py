@@ -15,7 +15,7 @@ from netc.diagnostics import Diagnostic, NetcError, counted
 from netc.files import replacing
 from netc.ir.types import Shape
 from netc.project.exported import export
-from netc.project.found import MOST_FILES, ProjectFile, ProjectFiles, find
+from netc.project.found import MAX_FILES, ProjectFile, ProjectFiles, find
 from netc.project.report import MigrationReport
 from netc.project.scripts import ScriptCall, script_calls, shell_calls
 from netc.project.texts import (
@@ -101,7 +101,7 @@ class _Migration:
     def run(self) -> MigrationReport:
         """Go over all files, kind by kind."""
         if self.found.cut:
-            self.notes.append(f"the folder has more than {MOST_FILES:,} files; the rest was left")
+            self.notes.append(f"the folder has more than {MAX_FILES:,} files; the rest was left")
         for item in list(self.found.of("text")):
             with self._at(item):
                 self._text(item)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 PYCAFFE = "netc.compat.pycaffe"
 OPENCV = "netc.compat.opencv"
-MOST_BYTES = 4 << 20
+MAX_BYTES = 4 << 20
 
 # Attributes that objects get when they are made, so that their classes do not show them.
 _OF_OBJECTS = frozenset(
@@ -52,11 +52,11 @@ class Script(NamedTuple):
 def script_calls(path: Path) -> Script:
     """The calls of a .py file or of the code cells of a notebook."""
     try:
-        data = path.read_bytes()[: MOST_BYTES + 1]
+        data = path.read_bytes()[: MAX_BYTES + 1]
     except OSError as error:
         return Script((), f"it cannot be read: {(error.strerror or str(error)).lower()}")
-    if len(data) > MOST_BYTES:
-        return Script((), f"it is larger than {MOST_BYTES:,} bytes and is not looked at")
+    if len(data) > MAX_BYTES:
+        return Script((), f"it is larger than {MAX_BYTES:,} bytes and is not looked at")
     text = data.decode("utf-8", "replace")
     if path.suffix.lower() == ".ipynb":
         text, problem = _notebook(text)

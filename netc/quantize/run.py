@@ -168,10 +168,10 @@ def _same_codes(own: Any, folded: Any) -> bool:
 
 def _nearly_all_equal(first: Any, second: Any) -> bool:
     """True if few codes differ, those of weights that lie between two."""
-    return bool((first != second).mean() < _MOST_TIES)
+    return bool((first != second).mean() < _MAX_TIES)
 
 
-_MOST_TIES = 1e-3
+_MAX_TIES = 1e-3
 
 
 def outcome(

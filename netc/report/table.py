@@ -106,8 +106,8 @@ def _min_width(table: Table) -> int:
 
 def _columns_of(table: Table) -> list[list[str]]:
     """The cells of each column, its title first; notes are in none."""
-    told = [row.cells for row in table.rows if row.style != "note"]
-    return [[column.title, *(row[i] for row in told)] for i, column in enumerate(table.columns)]
+    shown = [row.cells for row in table.rows if row.style != "note"]
+    return [[column.title, *(row[i] for row in shown)] for i, column in enumerate(table.columns)]
 
 
 def _min_cell_width(cell: str) -> int:
@@ -145,8 +145,8 @@ def _widths(table: Table, width: int | None) -> tuple[list[int], str]:
         return [first, *others], gap
     title = len(table.columns[0].title)
     room = width - len(gap) * len(others)
-    least = [max(map(_min_cell_width, column)) for column in columns[1:]]
-    others = _shrunk(others, least, sum(others) + title - room)
+    minimum = [max(map(_min_cell_width, column)) for column in columns[1:]]
+    others = _shrunk(others, minimum, sum(others) + title - room)
     return [max(title, min(first, room - sum(others))), *others], gap
 
 
@@ -160,12 +160,12 @@ def _gap(cells: int, gaps: int, width: int | None) -> str:
 _PAGE = 80  # columns that a table in a file likes to keep
 
 
-def _shrunk(widths: Sequence[int], least: Sequence[int], excess: int) -> list[int]:
+def _shrunk(widths: Sequence[int], minimum: Sequence[int], excess: int) -> list[int]:
     """Widths made smaller by ``excess`` in all, none below its least."""
     out = list(widths)
     while excess > 0:
-        at = max(range(len(out)), key=lambda i: out[i] - least[i])
-        if out[at] == least[at]:
+        at = max(range(len(out)), key=lambda i: out[i] - minimum[i])
+        if out[at] == minimum[at]:
             break
         out[at] -= 1
         excess -= 1

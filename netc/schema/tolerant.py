@@ -20,18 +20,20 @@ def bind_known(
     Raises:
         NetcError: what ``bind`` raises for anything else.
     """
-    told: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for _ in range(_ROUNDS):
         try:
-            return bind(document), tuple(told)
+            return bind(document), tuple(diagnostics)
         except NetcError as error:
             unknown = [d for d in error.diagnostics if d.code == "unknown-field" and d.span]
             if len(unknown) < len(error.diagnostics):
                 raise
-            told += [replace(d, severity="warning", message=f"{d.message}; it is passed over")
-                     for d in unknown]  # fmt: skip
+            diagnostics += [
+                replace(d, severity="warning", message=f"{d.message}; it is passed over")
+                for d in unknown
+            ]
             document = _without(document, {d.span for d in unknown if d.span})
-    return bind(document), tuple(told)
+    return bind(document), tuple(diagnostics)
 
 
 def _without(document: Document, spans: Collection[Span]) -> Document:

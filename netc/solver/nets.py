@@ -109,14 +109,14 @@ def open_net(
         name: tuple(array.shape) for name, array in first.items() if name in known
     }
     built = build(choice.message, inputs=shapes, **state)
-    graph, told = runnable(built), list(built.diagnostics)
+    graph, diagnostics = runnable(built), list(built.diagnostics)
     for given in weights or (None,):
         graph, found = assign(graph, given, missing="fill", seed=seed)
-        told += found
+        diagnostics += found
     verify(graph, "loaded", CATALOG)
     _check_losses(graph)
     graph = with_files(graph, choice.folder, outside=True)  # as data layers read theirs
-    return OpenedNet(graph, _shown(graph, built.layers), tuple(told))
+    return OpenedNet(graph, _shown(graph, built.layers), tuple(diagnostics))
 
 
 def _shown(graph: Graph, layers: Sequence[Message]) -> Shown:

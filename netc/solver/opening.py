@@ -169,7 +169,9 @@ def _test_net(
     given_back = graph.replace(
         outputs=tuple(dict.fromkeys((*graph.outputs, *graph.losses, *blobs)))
     )
-    told = own.diagnostics
-    net = CompiledNet(given_back, given.backend, options, told, given.seed, stateful=stateful)
+    diagnostics = own.diagnostics
+    net = CompiledNet(
+        given_back, given.backend, options, diagnostics, given.seed, stateful=stateful
+    )
     noise = Noise(given_back, given.seed, 1 + number)
     return TestNet(net, feeds, ignored_layers(run.choice, choice), own.shown, choice, noise)

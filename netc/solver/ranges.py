@@ -19,11 +19,11 @@ def out_of_range(solver: Message) -> Iterator[Diagnostic]:
     """Errors for numbers with which no solver can train: below their minimum, NaN or infinite."""
     for name in solver.entries:
         for index, number in enumerate(_numbers(solver, name)):
-            least = _MINIMUM.get(name)
+            minimum = _MINIMUM.get(name)
             if not math.isfinite(number):
                 yield _fault(solver, name, index, f"`{name}` is {number}, and must be finite")
-            elif least is not None and number < least:
-                message = f"`{name}` is {number}, and must be at least {least}"
+            elif minimum is not None and number < minimum:
+                message = f"`{name}` is {number}, and must be at least {minimum}"
                 yield _fault(solver, name, index, message)
 
 

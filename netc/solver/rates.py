@@ -22,12 +22,12 @@ from netc.schema.message import Message
 class RateState:
     """A policy's state between iterations.
 
-    ``current_step`` is in Caffe's solverstate. ``least_loss`` and ``last_event`` are for plateau:
+    ``current_step`` is in Caffe's solverstate. ``minimum_loss`` and ``last_event`` are for plateau:
     the least smoothed loss so far and the iteration of the last improvement or step.
     """
 
     current_step: int = 0
-    least_loss: float = math.inf
+    minimum_loss: float = math.inf
     last_event: int = 0
 
 
@@ -114,8 +114,8 @@ def _next_plateau(
     state: RateState, iteration: int, loss: float, windows: tuple[int, ...]
 ) -> RateState:
     """weiliu89/caffe@ssd: an event is a new least smoothed loss or a lowered rate."""
-    if loss < state.least_loss:
-        state = replace(state, least_loss=loss, last_event=iteration)
+    if loss < state.minimum_loss:
+        state = replace(state, minimum_loss=loss, last_event=iteration)
     at = state.current_step
     if at < len(windows) and iteration >= state.last_event + windows[at]:
         return replace(state, current_step=at + 1, last_event=iteration)

@@ -76,7 +76,7 @@ def write_snapshot(
     more = {
         "passes": run.passes,
         "test_passes": list(run.test_passes),
-        "least_loss": run.rates.least_loss,
+        "minimum_loss": run.rates.minimum_loss,
         "last_event": run.rates.last_event,
         "smoothing": None if run.smoothing is None else window_json(run.smoothing),
         "states": _states_json(run.states),
@@ -108,8 +108,8 @@ def restored_state(path: str, history: Sequence[Array]) -> tuple[Restored, Path]
     with strangers_bytes(lambda error: damaged_beside(path)):
         own = _beside(beside)
     rates = replace(own.rates, current_step=found.current_step)
-    if found.least_loss is not None:
-        rates = replace(rates, least_loss=found.least_loss)
+    if found.minimum_loss is not None:
+        rates = replace(rates, minimum_loss=found.minimum_loss)
     if found.last_event is not None:
         rates = replace(rates, last_event=found.last_event)
     made = own._replace(iteration=found.iteration, history=found.history, rates=rates)
@@ -124,7 +124,7 @@ def _beside(content: Mapping[str, Any]) -> Restored:
         (),
         RateState(
             0,
-            float(content.get("least_loss", RateState().least_loss)),
+            float(content.get("minimum_loss", RateState().minimum_loss)),
             int(content.get("last_event", 0)),
         ),
         int(content.get("passes", -1)),

@@ -13,7 +13,7 @@ from netc.schema.message import Message
 from netc.sources.base import DataLayer, check_known
 from netc.sources.boxes import Box
 
-_MOST_TRIALS = 10_000  # for one picture
+_MAX_TRIALS = 10_000  # for one picture
 
 _FIELDS = ("use_original_image", "sampler", "sample_constraint", "max_sample", "max_trials")
 _SHAPE = ("min_scale", "max_scale", "min_aspect_ratio", "max_aspect_ratio")
@@ -125,9 +125,9 @@ def _sampler(source: DataLayer, written: Message) -> Sampler:
         told = f"aspect ratios are {aspect[0]:g} to {aspect[1]:g}"
         raise _bad(source, shape, "max_aspect_ratio", told, "they rise, above 0")
     trials = int(written.get("max_trials"))
-    if trials > _MOST_TRIALS:
+    if trials > _MAX_TRIALS:
         told = f"`max_trials` is {trials:,}"
-        raise _bad(source, written, "max_trials", told, f"it is at most {_MOST_TRIALS:,}")
+        raise _bad(source, written, "max_trials", told, f"it is at most {_MAX_TRIALS:,}")
     limits: dict[str, Limits] = {}
     for name in _MEASURES:
         ends = constraint.optional(f"min_{name}"), constraint.optional(f"max_{name}")

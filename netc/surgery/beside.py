@@ -15,7 +15,7 @@ from netc.ir.types import Shape, show
 from netc.schema.message import Message
 from netc.surgery.heads import learns
 
-_MOST_FILES, _LARGEST = 20, 8 * 2**20  # that are looked at, and bytes of each
+_MAX_FILES, _LARGEST = 20, 8 * 2**20  # that are looked at, and bytes of each
 _SUFFIXES = (".prototxt", ".pt", ".prototext", ".txt")
 _ALIKE = 0.5  # of the training net's layers with parameters must be there
 
@@ -58,7 +58,7 @@ def _candidates(path: Path) -> Iterator[Path]:
         if file.suffix in _SUFFIXES and file.name != path.name and _for_inference(file, path)
     ]
     near.sort(key=lambda file: -_common(file.name, path.name))
-    for file in near[:_MOST_FILES]:
+    for file in near[:_MAX_FILES]:
         if file.is_file() and file.resolve().parent == path.parent.resolve():
             if file.stat().st_size <= _LARGEST:
                 yield file

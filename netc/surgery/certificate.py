@@ -21,7 +21,7 @@ from netc.version import __version__
 from netc.weights.bytefile import open_bytes
 
 FORMAT = "netc certificate 1"
-_MOST_BYTES = 64 << 20  # of a certificate
+_MAX_BYTES = 64 << 20  # of a certificate
 _BLOCK = 1 << 20
 
 
@@ -126,7 +126,7 @@ def read_certificate(path: Path) -> dict[str, Any]:
         NetcError: bad-certificate, or it cannot be read.
     """
     with open_bytes(path) as file:
-        if file.size > _MOST_BYTES:
+        if file.size > _MAX_BYTES:
             raise _bad(path, f"it has {file.size:,} bytes")
         data = file.read(0, file.size)
     try:

@@ -30,7 +30,7 @@ from netc.surgery.rewire import rewired
 from netc.weights.model import Weights
 
 _PASSES = (FOLD_INTO_PREVIOUS, MERGE_MAPS, FOLD_INTO_NEXT)
-_MOST_ROUNDS = 20
+_MAX_ROUNDS = 20
 
 
 class Folded(NamedTuple):
@@ -91,7 +91,7 @@ def fold(
 def _until_nothing_changes(graph: Graph) -> tuple[Graph, tuple[Applied, ...]]:
     """The graph folded again and again: what goes makes room for more."""
     applied: list[Applied] = []
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         done, told = run_passes(graph, _PASSES)
         applied += told
         if done is graph:

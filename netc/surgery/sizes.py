@@ -70,7 +70,7 @@ def _values(layer: Message, weights: Weights) -> int:
 
 
 def _first(holds: Callable[[int], bool]) -> int:
-    """The least side of 1 to MOST for which it holds, as it does for all larger ones."""
+    """The smallest side of 1 to MAX for which it holds, as it does for all larger ones."""
     low, high = 1, MAX_SIDE + 1
     while low < high:
         middle = (low + high) // 2

@@ -41,10 +41,10 @@ class _Conflicts:
     def meet(self, piece: LocatedToken) -> None:
         """Take a mark. One merge upon another has no sides: only its first mark is told."""
         mark = piece.text[0]
-        told = self.fault >= 0
+        reported = self.fault >= 0
         if mark == "<" and self.depth:
             self.lexed.untrusted = True
-        elif not self.lexed.untrusted and (mark == "<" or not told):
+        elif not self.lexed.untrusted and (mark == "<" or not reported):
             self.report(piece)
         elif not self.lexed.untrusted and self.depth:
             self.note(piece)

@@ -67,7 +67,7 @@ def owners(sizes: Mapping[str, int], ranks: int) -> tuple[tuple[str, int], ...]:
 
 
 def buckets(
-    gradients: Mapping[str, str], shapes: Mapping[str, Shape], nodes: Sequence[Node], least: int
+    gradients: Mapping[str, str], shapes: Mapping[str, Shape], nodes: Sequence[Node], min_bytes: int
 ) -> list[list[str]]:
     """Parameters in the order in which their gradients are made, cut where a bucket is full.
 
@@ -75,18 +75,18 @@ def buckets(
         gradients: parameter -> the value that is its gradient.
         shapes: of those values.
         nodes: in the order in which they run.
-        least: bytes of a full bucket.
+        min_bytes: bytes of a full bucket.
     """
     made = _made_by(nodes)
     found: list[list[str]] = []
-    size = least
+    size = min_bytes
     for parameter in sorted(gradients, key=lambda name: made[gradients[name]]):
         own = 4 * count(shapes[gradients[parameter]])
-        if size >= least or own >= _ALONE:
+        if size >= min_bytes or own >= _ALONE:
             found.append([])
             size = 0
         found[-1].append(parameter)
-        size = least if own >= _ALONE else size + own
+        size = min_bytes if own >= _ALONE else size + own
     return found
 
 

@@ -134,8 +134,8 @@ class GraphGrowth:
         """Parameter -> the mean of its gradient over the ranks, taken while other nodes run."""
         shapes = {value: self.shape(value) for value in gradients.values()}
         # In shared memory there are no messages whose latency a bucket of several would save.
-        least = 0 if over.sliced else over.bucket_bytes
-        groups = buckets(gradients, shapes, self.nodes, least)
+        min_bytes = 0 if over.sliced else over.bucket_bytes
+        groups = buckets(gradients, shapes, self.nodes, min_bytes)
         names = [name for group in groups for name in group]
         ordered = slots([[gradients[name] for name in group] for group in groups], shapes)
         placed = [

@@ -39,7 +39,7 @@ from netc.weights.sniff import ZIP
 RECORD = "netc.quantization"
 SCALES = "netc.scales/"
 _VERSION = 1
-_MOST_BYTES = 1 << 24  # of the record
+_MAX_BYTES = 1 << 24  # of the record
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def quantization_in(weights: object) -> Quantization | None:
 
 def _record(archive: NumpyArchive) -> Quantization:
     given = archive.read(RECORD)
-    if given.dtype != np.uint8 or given.ndim != 1 or given.size > _MOST_BYTES:
+    if given.dtype != np.uint8 or given.ndim != 1 or given.size > _MAX_BYTES:
         raise _bad(archive.path, f"`{RECORD}` holds no bytes of a record")
     with strangers_bytes(lambda error: _bad(archive.path, "its record is no JSON")):
         read = json.loads(given.tobytes().decode("utf-8"))

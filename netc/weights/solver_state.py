@@ -49,7 +49,7 @@ class SolverState:
         history: float32 arrays in the solver's order: one for each learnable parameter; AdaDelta
             and Adam have a second one for each, after all of the first.
         current_step: the counter of the policies step, multistep and plateau.
-        least_loss: plateau's least smoothed loss; None where the file does not say.
+        minimum_loss: plateau's least smoothed loss; None where the file does not say.
         last_event: the iteration of plateau's last event; None where the file does not say.
     """
 
@@ -57,7 +57,7 @@ class SolverState:
     learned_net: str = ""
     history: tuple[Array, ...] = ()
     current_step: int = 0
-    least_loss: float | None = None
+    minimum_loss: float | None = None
     last_event: int | None = None
 
 
@@ -101,7 +101,7 @@ def _pieces(state: SolverState) -> Iterator[Piece]:
 def _load_binary(file: ByteFile) -> SolverState:
     scan = Scanner(file)
     numbers, names, seen = {1: 0, 4: 0}, [""], False
-    least_loss: float | None = None
+    minimum_loss: float | None = None
     history: list[Array] = []
     for entry in scan.fields(0, file.size):
         if entry.number in (1, 4, 6) and entry.wire == VARINT:
@@ -112,7 +112,7 @@ def _load_binary(file: ByteFile) -> SolverState:
         elif entry.number == 3 and seen:
             history.append(_blob(file, scan, entry, len(history)))
         elif entry.number == 5 and entry.wire == FIXED32:
-            least_loss = float(np.frombuffer(file.read(entry.start, 4), "<f4")[0])
+            minimum_loss = float(np.frombuffer(file.read(entry.start, 4), "<f4")[0])
         else:
             raise _no_state(file.path, "it is no SolverState message")
     if not seen:
@@ -122,7 +122,7 @@ def _load_binary(file: ByteFile) -> SolverState:
         names[-1],
         tuple(history),
         numbers[4],
-        least_loss,
+        minimum_loss,
         numbers.get(6),
     )
 
@@ -164,13 +164,13 @@ def _read_hdf5(path: str, file: Mapping[str, object]) -> SolverState:
     allowance = Allowance(path, os.path.getsize(path))
     history = [_dataset(path, group, str(i), allowance) for i in range(len(group))]
     step = own_member(path, file, "current_step")
-    least, event = (own_member(path, file, n) for n in ("minimum_loss", "iter_last_event"))
+    minimum, event = (own_member(path, file, n) for n in ("minimum_loss", "iter_last_event"))
     return SolverState(
         _counted(path, int(_number(path, iteration))),
         _text(path, own_member(path, file, "learned_net")),
         tuple(history),
         0 if step is None else int(_number(path, step)),
-        None if least is None else _number(path, least),
+        None if minimum is None else _number(path, minimum),
         None if event is None else int(_number(path, event)),
     )
 

@@ -56,7 +56,7 @@ def _own_definitions(
     path: str | os.PathLike[str], weights: Weights, changes: list[Change]
 ) -> Definitions | None:
     try:
-        net, told = read_definition(path, load_schema().message("NetParameter"))
+        net, found = read_definition(path, load_schema().message("NetParameter"))
         definitions = wire_definitions(net)
     except (NetcError, UnicodeDecodeError) as error:
         if weights.generation == "V2":
@@ -67,7 +67,7 @@ def _own_definitions(
         text = f"only the layers' names, types and blobs were kept: {reason}"
         changes.append(Change("weights", text, lossy=True))
         return None
-    changes += told
+    changes += found
     return definitions
 
 

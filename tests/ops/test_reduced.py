@@ -15,7 +15,7 @@ from netc.ops.convolution import CONVOLUTION, DECONVOLUTION
 from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.linear import InnerProductParams
 from netc.ops.reduced import (
-    MOST_TERMS,
+    MAX_TERMS,
     REDUCED_CONVOLUTION,
     REDUCED_DECONVOLUTION,
     REDUCED_INNER_PRODUCT,
@@ -161,7 +161,7 @@ def test_a_blob_may_be_rounded() -> None:
         (Int8(1, 0), (1, 8, 4, 4), (16, 1, 3, 3), 8, "no multiple of 4"),
         (Int8(1, 0), (1, 8, 4, 4), (8, 2, 3, 3), 4, "no multiple of 4"),
         (Int8(1, 0), (1, 8, 4, 4), (8, 4, 3, 3), 2, None),
-        (Int8(1, 0), (1, MOST_TERMS + 1, 1, 1), (1, MOST_TERMS + 1, 1, 1), 1, "66,311 terms"),
+        (Int8(1, 0), (1, MAX_TERMS + 1, 1, 1), (1, MAX_TERMS + 1, 1, 1), 1, "66,311 terms"),
         (Bfloat16(), (1, 8, 4), (8, 8, 3), 1, "other axes"),
     ],
 )

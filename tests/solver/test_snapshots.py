@@ -196,7 +196,7 @@ def test_a_test_net_that_normalises_by_its_batches_moves_what_it_shares() -> Non
         '{"test_passes": 3}',
         '{"test_states": 3}',
         '{"test_states": [{"x": ["?", "!"]}]}',
-        '{"least_loss": null}',
+        '{"minimum_loss": null}',
     ],
 )
 def test_damage_beside_a_state_is_told(content: str, tmp_path: Path) -> None:

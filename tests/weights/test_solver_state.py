@@ -84,7 +84,7 @@ def test_what_plateau_remembers_in_states_of_forks(tmp_path: Path) -> None:
     path.write_bytes(caffes + b"\x2d" + np.float32(0.25).tobytes() + b"\x30\x05")
     state = load_solver_state(path)
     assert (state.iteration, state.current_step) == (7, 3)
-    assert (state.least_loss, state.last_event) == (0.25, 5)
+    assert (state.minimum_loss, state.last_event) == (0.25, 5)
     save_solver_state(path, state)
     assert path.read_bytes() == caffes
 
@@ -93,13 +93,13 @@ def test_what_plateau_remembers_in_hdf5_states_of_forks(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py", exc_type=ImportError)
     path = tmp_path / "x.solverstate.h5"
     save_solver_state(path, SolverState(7, "x.caffemodel", (), 3))
-    assert load_solver_state(path).least_loss is None
+    assert load_solver_state(path).minimum_loss is None
     with h5py.File(path, "a") as file:
         file["minimum_loss"] = np.array([0.25], "<f4")
         file["iter_last_event"] = np.array([5], "<i4")
     state = load_solver_state(path)
     assert (state.iteration, state.current_step) == (7, 3)
-    assert (state.least_loss, state.last_event) == (0.25, 5)
+    assert (state.minimum_loss, state.last_event) == (0.25, 5)
 
 
 def test_another_hdf5_file_is_told(tmp_path: Path) -> None:

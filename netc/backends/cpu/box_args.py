@@ -26,7 +26,7 @@ class DecodeArgs(NamedTuple):
 class ClassArgs(NamedTuple):
     """The best boxes of a class of an image that overlap no better one.
 
-    ``kept`` has, for each image and class, a count and the indices of at most ``most`` priors, as
+    ``kept`` has, for each image and class, a count and the indices of at most ``limit`` priors, as
     int64.
     """
 
@@ -36,14 +36,14 @@ class ClassArgs(NamedTuple):
     classes: int
     background: int
     limited: int
-    least: float
+    threshold: float
     top: int
     overlap: int
     eta: int
     boxes: Argument
     each: int
     kept: Argument
-    most: int
+    limit: int
 
 
 class CollectArgs(NamedTuple):
@@ -62,7 +62,7 @@ class CollectArgs(NamedTuple):
     boxes: Argument
     each: int
     kept: Argument
-    most: int
+    limit: int
     pairs: Argument
     output: Argument
     rows: int
@@ -86,7 +86,7 @@ class BestArgs(NamedTuple):
     """The best proposals of an image that overlap no better one.
 
     ``kept`` has, for each image, a count and the indices of at most ``after`` boxes, as int64;
-    ``scale`` is where the info has the second of the factors of ``least``.
+    ``scale`` is where the info has the second of the factors of ``min_side``.
     """
 
     scores: Argument
@@ -95,7 +95,7 @@ class BestArgs(NamedTuple):
     kinds: int
     info: Argument
     scale: int
-    least: float
+    min_side: float
     before: int
     after: int
     overlap: int
@@ -112,7 +112,7 @@ class ProposalRowsArgs(NamedTuple):
     kinds: int
     info: Argument
     scale: int
-    least: float
+    min_side: float
     after: int
     boxes: Argument
     kept: Argument

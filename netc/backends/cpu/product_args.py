@@ -25,10 +25,10 @@ class ConvArgs(NamedTuple):
     taps: int
     offsets: Argument
     distances: Argument
-    least_y: int
-    most_y: int
-    least_x: int
-    most_x: int
+    min_y: int
+    max_y: int
+    min_x: int
+    max_x: int
     channels: int
     zeros: Argument
     panels: int

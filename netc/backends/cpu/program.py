@@ -171,8 +171,8 @@ class Program:
     @cached_property
     def scratch(self) -> int:
         """Bytes of memory that each thread has for itself."""
-        most = max((s.scratch for s in self.steps if isinstance(s, Step)), default=0)
-        return rounded(most) + ALIGNMENT
+        scratch = max((s.scratch for s in self.steps if isinstance(s, Step)), default=0)
+        return rounded(scratch) + ALIGNMENT
 
     def working(self, threads: int) -> int:
         """Bytes that a context has besides the arena."""

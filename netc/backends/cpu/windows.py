@@ -38,7 +38,7 @@ def padded_image(graph: Graph, node: Node) -> tuple[int, int, int, int] | None:
         axis.pad + max(axis.size, (axis.out - 1) * axis.stride + axis.kernel - axis.pad)
         for axis in convolution_axes(params, shape)
     )
-    if high * wide > _MOST_PADDING * (shape[2] * shape[3] + _FEW_PIXELS):
+    if high * wide > _MAX_PADDING * (shape[2] * shape[3] + _FEW_PIXELS):
         return None
     return shape[0], high, wide, shape[1]
 
@@ -51,7 +51,7 @@ def _convolution_of(stage: Stage) -> ConvolutionParams | None:
     return stage.params_as(ConvolutionParams) if is_convolution else None
 
 
-_MOST_PADDING = 4  # times the image's own pixels, and some
+_MAX_PADDING = 4  # times the image's own pixels, and some
 _FEW_PIXELS = 1 << 10
 _FEW_CHANNELS = 4
 

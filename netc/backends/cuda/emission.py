@@ -159,18 +159,18 @@ def blocks(count: int, each: int = THREADS) -> tuple[int, int, int]:
     return (max(1, min(-(-count // each), 1 << 20)), 1, 1)
 
 
-def side(emission: CudaEmitContext, count: int, views: Sequence[View], most: int = 4) -> int:
-    """Neighbouring channels that a thread makes: ``most``, if that leaves threads enough, else 1.
+def side(emission: CudaEmitContext, count: int, views: Sequence[View], limit: int = 4) -> int:
+    """Neighbouring channels that a thread makes: ``limit``, if that leaves threads enough, else 1.
 
     Args:
         emission: the graph's.
         count: elements to make.
         views: what is read and written so.
-        most: 2 or 4.
+        limit: 2 or 4.
     """
-    enough = count // most >= RESIDENT * emission.facts.processors
+    enough = count // limit >= RESIDENT * emission.facts.processors
     numbers = (n for v in views for n in (v.place.offset, v.c, v.ld))
-    return most if enough and all(n % most == 0 for n in numbers) else 1
+    return limit if enough and all(n % limit == 0 for n in numbers) else 1
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ def overlap(one: View, other: View) -> bool:
     if type(one.place) is not type(other.place):
         return False
     first, second = sorted((one, other), key=lambda view: view.place.offset)
-    apart = second.place.offset - first.place.offset
-    if apart >= first.span or not second.span:
+    distance = second.place.offset - first.place.offset
+    if distance >= first.span or not second.span:
         return False
     # Slices of one concatenation: side by side in each pixel.
-    at = apart % first.ld
+    at = distance % first.ld
     return not (first.ld == second.ld and at >= first.c and at + second.c <= first.ld)
 
 
@@ -92,9 +92,9 @@ def with_workspaces(steps: Sequence[Step], item: int) -> tuple[Step, ...]:
 
     Launches of one layer share one.
     """
-    most = max((s.workspace for s in steps if isinstance(s, Launch)), default=0)
-    slots = next((number for limit, number in _SLOTS if most <= limit), 1)
-    size = -(-most // ALIGNMENT) * ALIGNMENT
+    workspace = max((s.workspace for s in steps if isinstance(s, Launch)), default=0)
+    slots = next((number for limit, number in _SLOTS if workspace <= limit), 1)
+    size = -(-workspace // ALIGNMENT) * ALIGNMENT
     found: list[Step] = []
     used = 0
     for _, group in groupby(steps, key=lambda step: step.name):

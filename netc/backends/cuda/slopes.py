@@ -187,12 +187,12 @@ def drawn(chain: ChainCode, params: DropoutParams | DropPathParams, key: str | N
         key: the value with the generator's key; None for that of seed 0 and iteration 0.
     """
     if isinstance(params, DropoutParams):
-        least, element = np.float32(params.ratio), chain.element()
+        limit, element = np.float32(params.ratio), chain.element()
     else:
-        least = np.float32(1 - params.survival)
+        limit = np.float32(1 - params.survival)
         element = chain.item() if params.per_sample else "0"
     place = "(const value_t*)nullptr" if key is None else chain.pointer(key)
-    numbers = f"{chain.number(float(least))}, {chain.number(params.scale)}"
+    numbers = f"{chain.number(float(limit))}, {chain.number(params.scale)}"
     return f"drawn({place}, {params.seed & 0xFFFFFFFF}u, {element}, {numbers})"
 
 

@@ -26,7 +26,7 @@ class KernelPart:
 
     fields: Sequence[tuple[str, str, Argument]]
 
-    MOST: ClassVar[int] = 8  # parts of a kernel
+    MAX_PARTS: ClassVar[int] = 8  # parts of a kernel
 
 
 def part_code(parts: Sequence[KernelPart]) -> tuple[Code, tuple[Argument, ...]]:
@@ -55,7 +55,7 @@ def joined(steps: Iterable[Step]) -> list[Step]:
         mine = _common(step)
         if isinstance(step, Launch) and mine is not None:
             alike = not waiting or _common(waiting[0]) == mine
-            if not alike or len(waiting) == KernelPart.MOST or _follows(step, waiting):
+            if not alike or len(waiting) == KernelPart.MAX_PARTS or _follows(step, waiting):
                 found += _together(waiting)
                 waiting = []
             waiting.append(step)

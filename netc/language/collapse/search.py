@@ -92,13 +92,13 @@ def best_block(
 
 def _best(hoped: Sequence[tuple[float, Repetition]], rows: list[_IndexedRow]) -> Repetition | None:
     """The best of blocks, those first that would be if nothing varied in them."""
-    best, most = None, 0.0
+    best, best_saving = None, 0.0
     for hope, found in hoped:
-        if hope <= most:
+        if hope <= best_saving:
             break
         saving = _saving(found, _values(found, rows))
-        if saving > most:
-            best, most = found, saving
+        if saving > best_saving:
+            best, best_saving = found, saving
     return best
 
 
@@ -150,11 +150,11 @@ def _alike(rows: list[_IndexedRow], places: list[RowPosition], length: int) -> I
         if wiring:
             by_wiring[wiring].append(place)
     for wiring, found in by_wiring.items():
-        apart = _non_overlapping(found, length)
-        if len(apart) > 1:
-            row, start = rows[apart[0].row], apart[0].start
+        separate = _non_overlapping(found, length)
+        if len(separate) > 1:
+            row, start = rows[separate[0].row], separate[0].start
             cost = sum(row.costs[start : start + length])
-            yield Repetition(length, wiring, tuple(apart), cost)
+            yield Repetition(length, wiring, tuple(separate), cost)
 
 
 def _non_overlapping(places: list[RowPosition], length: int) -> list[RowPosition]:

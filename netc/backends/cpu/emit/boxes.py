@@ -18,17 +18,17 @@ def emit_detection_output(context: EmitContext, node: Node) -> Sweeps | None:
     """SSD's boxes."""
     graph = context.graph
     location, confidence, priors = node.inputs[:3]
-    apart = [_distance(context, value) for value in (location, confidence)]
+    distances = [_distance(context, value) for value in (location, confidence)]
     y = context.view(node.outputs[0])
-    if None in apart or not _is_dense(y) or not _is_dense(context.view(priors)):
+    if None in distances or not _is_dense(y) or not _is_dense(context.view(priors)):
         return None
     views = [context.view(value) for value in (location, confidence, priors)]
     sizes = DetectionSteps(
         node.params_as(DetectionOutputParams),
         graph.shape(location)[0],
         graph.shape(priors)[2] // 4,
-        (views[0].place, apart[0] or 0),
-        (views[1].place, apart[1] or 0),
+        (views[0].place, distances[0] or 0),
+        (views[1].place, distances[1] or 0),
         views[2].place,
     )
     memory = scratch_of(node)
@@ -76,10 +76,10 @@ def _propose(context: EmitContext, node: Node, params: ProposalParams) -> Sweeps
     ]
 
 
-def _rows(context: EmitContext, node: Node, most: int) -> RowsTarget:
+def _rows(context: EmitContext, node: Node, limit: int) -> RowsTarget:
     read = any(context.graph.readers[value] for value in node.outputs)
     place = context.view(node.outputs[0]).place
-    return RowsTarget(place, most, read, context.status[node.name])
+    return RowsTarget(place, limit, read, context.status[node.name])
 
 
 def _distance(context: EmitContext, value: str) -> int | None:

@@ -56,7 +56,7 @@ from netc.ops.lrn import LRNParams, is_positive
 from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.pooling_values import areas
 
-_MOST_GROUPS = 64  # each has steps of its own
+_MAX_GROUPS = 64  # each has steps of its own
 _DRAWN = ("Dropout", "DropPath")  # which are given the generator's key beside their bottoms
 
 
@@ -98,7 +98,7 @@ def _convolution(context: EmitContext, node: Node) -> Sweeps | None:
     if is_depthwise(geometry, x, y):
         taps = window_taps(x, (y.h, y.w), geometry)
         return [_of_depthwise(context, node, geometry, taps)]
-    if geometry.groups > _MOST_GROUPS:
+    if geometry.groups > _MAX_GROUPS:
         return None
     alone = replace(geometry, groups=1)
 

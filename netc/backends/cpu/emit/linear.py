@@ -115,7 +115,7 @@ def rows_step(
     """
     changing = isinstance(weight, Derived) and weight.array.flags.c_contiguous
     few = x.n < _MANY_ROWS or (changing and 8 * x.count <= context.target.l2)
-    if few or weight.size > _MOST_COPIED:
+    if few or weight.size > _MAX_COPIED:
         return linear_step(name, x, y, weight, context.target, epilogue)
     pixels, results = (replace(view, n=1, w=view.n) for view in (x, y))
     kernels = weight.reshape(*weight.shape, 1, 1)
@@ -123,17 +123,17 @@ def rows_step(
 
 
 _MANY_ROWS = 16  # fewer are bound by reading the weights
-_MOST_COPIED = 1 << 26
+_MAX_COPIED = 1 << 26
 
 
 def fits_half(weight: Weights) -> bool:
     """True if float16 can hold all of the weights; never where one is no number, or a variable."""
     if isinstance(weight, Derived):
         return False
-    return bool(np.abs(weight).max(initial=0) <= _MOST_HALF)
+    return bool(np.abs(weight).max(initial=0) <= _MAX_HALF)
 
 
-_MOST_HALF = float(np.finfo(np.float16).max)
+_MAX_HALF = float(np.finfo(np.float16).max)
 
 
 def _over_map(

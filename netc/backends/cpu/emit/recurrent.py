@@ -58,7 +58,7 @@ def _compiled(context: EmitContext, node: Node, units: View) -> Sweep | None:
     shape = context.graph.shape(node.outputs[0])
     cont = context.view(node.inputs[1])
     top = as_rows(context.view(node.outputs[0]), shape, steps * streams, params.num_output)
-    compilable = not params.expose_hidden and not params.static and steps <= _MOST_STEPS
+    compilable = not params.expose_hidden and not params.static and steps <= _MAX_STEPS
     if not compilable or top is None or top.ld != top.c or (cont.n, cont.c) != (steps, streams):
         return None
     weights = context.arrays(node)
@@ -82,7 +82,7 @@ def _compiled(context: EmitContext, node: Node, units: View) -> Sweep | None:
     )
 
 
-_MOST_STEPS = 1024  # each has a row in the table of steps
+_MAX_STEPS = 1024  # each has a row in the table of steps
 
 
 def _after(view: View) -> Buffer:

@@ -94,13 +94,13 @@ def emit_gradient_update(context: EmitContext, node: Node) -> Sweeps | None:
         return None  # what other ranks update would be written over
     columns = sums[0].columns
     every = _rows_updated(params, sums[0])
-    most = max(1, min(len(every), band_rows(columns)))
-    band = most * columns
-    scratch = dense(scratch_of(node), most * min(2, len(sums)), 1, 1, columns)
+    at_once = max(1, min(len(every), band_rows(columns)))
+    band = at_once * columns
+    scratch = dense(scratch_of(node), at_once * min(2, len(sums)), 1, 1, columns)
 
     def steps() -> Iterator[Step]:
-        for first in every[::most]:
-            rows = range(first, min(first + most, every.stop))
+        for first in every[::at_once]:
+            rows = range(first, min(first + at_once, every.stop))
             yield from _band_steps(node.name, sums, rows, scratch, band, context.target)
             begin = first * columns
             yield from update_steps(

@@ -43,8 +43,8 @@ def _within(edge: float, limit: float) -> float:
 
 
 @njit(inline="always")
-def _at_least(x: float, least: float) -> float:
-    return least if x < least else x
+def _not_below(x: float, minimum: float) -> float:
+    return minimum if x < minimum else x
 
 
 def _put(whole_start: bool) -> Compiled:
@@ -112,8 +112,8 @@ def _roi(row: int, scale: float, ratio: float) -> tuple[float, float, float, flo
         down = (bottom - top + float32(1.0)) * ratio
         left, top, right, bottom = left - across, top - down, right + across, bottom + down
     x, y = _rounded(left * scale), _rounded(top * scale)
-    wide = _at_least(_rounded(right * scale) - x + float32(1.0), float32(1.0))
-    high = _at_least(_rounded(bottom * scale) - y + float32(1.0), float32(1.0))
+    wide = _not_below(_rounded(right * scale) - x + float32(1.0), float32(1.0))
+    high = _not_below(_rounded(bottom * scale) - y + float32(1.0), float32(1.0))
     return x, y, wide, high
 
 
@@ -123,6 +123,6 @@ def _psroi(row: int, scale: float, ratio: float) -> tuple[float, float, float, f
     x, y = _rounded(float_at(row, 1)) * scale, _rounded(float_at(row, 2)) * scale
     right = (_rounded(float_at(row, 3)) + float32(1.0)) * scale
     bottom = (_rounded(float_at(row, 4)) + float32(1.0)) * scale
-    wide = _at_least(right - x, float32(0.1))
-    high = _at_least(bottom - y, float32(0.1))
+    wide = _not_below(right - x, float32(0.1))
+    high = _not_below(bottom - y, float32(0.1))
     return x, y, wide, high

@@ -115,7 +115,7 @@ def selection(width: int, border: int) -> Compiled:
         capacity: int,
         found: int,
         looked_at: int,
-        most: int,
+        max_kept: int,
         room: int,
         threshold: float,
         eta: float,
@@ -125,7 +125,9 @@ def selection(width: int, border: int) -> Compiled:
         # The best first; then from the best on, what overlaps none that is kept.
         order = sort_pairs(scratch, scratch + 8 * capacity, counts, found)
         columns, number = counts + COUNTS_BYTES, min(found, looked_at)
-        count = suppress(boxes, step, order, number, most, threshold, eta, kept + 8, columns, room)
+        count = suppress(
+            boxes, step, order, number, max_kept, threshold, eta, kept + 8, columns, room
+        )
         set_int(kept, 0, count)
 
     return select
@@ -134,7 +136,7 @@ def selection(width: int, border: int) -> Compiled:
 def suppression(width: int, border: int) -> Compiled:
     """A function that keeps boxes which overlap no better one by more than a threshold.
 
-    (boxes, bytes from box to box, order, number, most, threshold, eta, kept, columns, room)
+    (boxes, bytes from box to box, order, number, max_kept, threshold, eta, kept, columns, room)
     -> how many were kept. ``order`` has indices in the lower halves of int64, the best first;
     ``kept`` gets indices; ``columns`` is 5 arrays of ``room`` floats, a multiple of the width.
     """
@@ -147,7 +149,7 @@ def suppression(width: int, border: int) -> Compiled:
         step: int,
         order: int,
         number: int,
-        most: int,
+        max_kept: int,
         threshold: float,
         eta: float,
         kept: int,
@@ -156,7 +158,7 @@ def suppression(width: int, border: int) -> Compiled:
     ) -> int:
         count = 0
         for i in range(number):
-            if count >= most:
+            if count >= max_kept:
                 break
             index = int_at(order, i) & INDEX
             at = boxes + index * step
@@ -225,7 +227,7 @@ def _beyond(width: int, border: int) -> Compiled:
         limit: float,
     ) -> bool:
         nothing = splat(width, float32(0.0))
-        more, most = splat(width, edge), splat(width, limit)
+        more, limits = splat(width, edge), splat(width, limit)
         x0, y0 = splat(width, left), splat(width, top)
         x1, y1, own = splat(width, right), splat(width, bottom), splat(width, area)
         for k in range(0, count, width):
@@ -236,7 +238,7 @@ def _beyond(width: int, border: int) -> Compiled:
             common = maximum(wide, nothing) * maximum(high, nothing)
             union = load(width, at + 4 * step) + own - common
             share = select(greater(common, nothing), common / union, nothing)
-            if any_beyond(share, most):
+            if any_beyond(share, limits):
                 return True
         return False
 

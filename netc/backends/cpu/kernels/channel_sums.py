@@ -136,13 +136,13 @@ def _moments_of(both: bool) -> Compiled:
             first = get(x, lanes)
             total, squares, given, along = zero, zero, zero, zero
             for i in range(count):
-                apart = get(x + i * a.ld, lanes) - first
-                total = total + apart
-                squares = fma(apart, apart, squares)
+                deviation = get(x + i * a.ld, lanes) - first
+                total = total + deviation
+                squares = fma(deviation, deviation, squares)
                 if both:
                     top = get(y + i * a.other_ld, lanes)
                     given = given + top
-                    along = fma(top, apart, along)
+                    along = fma(top, deviation, along)
             # From moments about the first pixel to moments about the run's own mean.
             middle = total / number
             store(target, fma(number, first, total))
@@ -230,11 +230,11 @@ def _added(width: int, quantities: int, kind: int) -> Compiled:
                     # Pixels of this run; the last one may be shorter.
                     number = splat(width, float32(min(a.per_unit, a.pixels - run * a.per_unit)))
                     # The run's mean: its row X is one row before M (kind 1), three before C (2).
-                    apart = load(width, at - (2 * kind - 1) * a.row) / number - mean
+                    deviation = load(width, at - (2 * kind - 1) * a.row) / number - mean
                     if kind == 1:
-                        term = fma(number * apart, apart, term)
+                        term = fma(number * deviation, deviation, term)
                     else:
-                        term = fma(load(width, at - a.row), apart, term)
+                        term = fma(load(width, at - a.row), deviation, term)
                 some = some + term
             total = total + some
         return total

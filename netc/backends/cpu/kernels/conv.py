@@ -49,8 +49,8 @@ def _locate(a: Record, first: int, rows: int, indices: int, pointers: int) -> No
         top, left = y * a.stride_y, x * a.stride_x
         base = a.input + ((n * a.height + top) * a.width + left) * a.ld
         # If the window's bounding box lies inside the input, no tap needs a check of its own.
-        across = (left + a.least_x >= 0) & (left + a.most_x < a.width)
-        if (top + a.least_y >= 0) & (top + a.most_y < a.height) & across:
+        across = (left + a.min_x >= 0) & (left + a.max_x < a.width)
+        if (top + a.min_y >= 0) & (top + a.max_y < a.height) & across:
             for t in range(a.taps):
                 set_int(pointers, t * rows + i, base + int_at(a.distances, t))
         else:

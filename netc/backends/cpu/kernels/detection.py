@@ -87,11 +87,11 @@ def best_of_classes(machine: Machine) -> Kernel:
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(ClassArgs, args)
-        room = (a.most + width - 1) // width * width
-        lowest = as_float(a.least)
+        room = (a.limit + width - 1) // width * width
+        lowest = as_float(a.threshold)
         for unit in range(begin, end):
             image, label = unit // a.classes, unit % a.classes
-            kept = a.kept + 8 * unit * (1 + a.most)
+            kept = a.kept + 8 * unit * (1 + a.limit)
             if label == a.background:
                 set_int(kept, 0, 0)
                 continue
@@ -129,9 +129,9 @@ def _write(a: Record, row: int, image: int, label: int, prior: int) -> None:
 def _mark_best(a: Record, image: int, total: int, counts: int) -> int:
     """Flags of the ``keep`` best of all that an image has, by their places; where they are."""
     at = 0
-    other = a.pairs + 8 * a.classes * a.most
+    other = a.pairs + 8 * a.classes * a.limit
     for label in range(a.classes):
-        kept = a.kept + 8 * (image * a.classes + label) * (1 + a.most)
+        kept = a.kept + 8 * (image * a.classes + label) * (1 + a.limit)
         scores = a.confidence + image * a.confidence_image + 4 * label
         for k in range(int_at(kept, 0)):
             score = float_at(scores, int_at(kept, 1 + k) * a.classes)
@@ -151,12 +151,12 @@ def _rows_of(a: Record, image: int, row: int, counts: int) -> int:
     """Write an image's rows from ``row`` on; the row behind them."""
     total = 0
     for label in range(a.classes):
-        total += int_at(a.kept + 8 * (image * a.classes + label) * (1 + a.most), 0)
+        total += int_at(a.kept + 8 * (image * a.classes + label) * (1 + a.limit), 0)
     some = (a.keep > -1) & (total > a.keep)
     flags = _mark_best(a, image, total, counts) if some else 0
     at = 0
     for label in range(a.classes):
-        kept = a.kept + 8 * (image * a.classes + label) * (1 + a.most)
+        kept = a.kept + 8 * (image * a.classes + label) * (1 + a.limit)
         for k in range(int_at(kept, 0)):
             taken = 1
             if some:

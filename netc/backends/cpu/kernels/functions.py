@@ -117,8 +117,8 @@ def emit_any_log(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
 def emit_root(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     """X to the power 1/2: of minus infinity infinity, and of -0 0, where a square root differs."""
     n = x.type.count
-    least = b.fcmp_ordered("==", x, same(n, float("-inf")))
-    return emit_sqrt(b, b.fadd(b.select(least, same(n, float("inf")), x), same(n, 0.0)))
+    infinite = b.fcmp_ordered("==", x, same(n, float("-inf")))
+    return emit_sqrt(b, b.fadd(b.select(infinite, same(n, float("inf")), x), same(n, 0.0)))
 
 
 def emit_power(b: ir.IRBuilder, x: ir.Value, power: ir.Value, parity: ir.Value) -> ir.Value:

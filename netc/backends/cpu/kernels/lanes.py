@@ -82,10 +82,10 @@ def over_channels(
     @njit(inline="always")
     def several_at_a_time(a: Record, where: tuple[Any, ...]) -> None:
         # Channels by several vectors, then by one, then the lanes that are left.
-        main, most = a.channels // width * width, a.channels // wide * wide
-        for c in range(0, most, wide):
+        main, blocks = a.channels // width * width, a.channels // wide * wide
+        for c in range(0, blocks, wide):
             several(a, where, c, wide)
-        for c in range(most, main, width):
+        for c in range(blocks, main, width):
             whole(a, where, c, width)
         if main < a.channels:
             part(a, where, main, a.channels - main)

@@ -45,8 +45,8 @@ def _normalize_back(width: int, part: bool) -> Compiled:
         factor = load(width, a.sums + 3 * a.row + at)
         for pixel in range(first, first + count):
             # dx = (dy - mean(dy) - (x - mean) * slope) * factor, all four constants of the channel.
-            apart = get(a.input + pixel * a.ld + at, lanes) - mean
+            deviation = get(a.input + pixel * a.ld + at, lanes) - mean
             top = get(a.other + pixel * a.other_ld + at, lanes) - given
-            put(a.output + pixel * a.output_ld + at, (top - apart * slope) * factor, lanes)
+            put(a.output + pixel * a.output_ld + at, (top - deviation * slope) * factor, lanes)
 
     return column

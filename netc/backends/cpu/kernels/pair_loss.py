@@ -60,8 +60,8 @@ def _terms(width: int, kind: str, ignoring: bool, part: bool) -> Compiled:
         zero, one = splat(width, float32(0.0)), splat(width, float32(1.0))
         x, y = load(a.first + at, lanes), load(a.second + at, lanes)
         if kind == "euclidean":
-            apart = x - y
-            return apart * apart, zero
+            difference = x - y
+            return difference * difference, zero
         value, number = softplus(x) - x * y, one
         if ignoring:
             left_out = equal(truncated(y), splat(width, float32(a.ignored)))

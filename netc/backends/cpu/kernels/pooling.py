@@ -63,10 +63,10 @@ def _pool(width: int, reducer: Compiled) -> Kernel:
     return kernel
 
 
-def _best_reducer(larger: Compiled, least: float, width: int, part: bool) -> Compiled:
-    """The largest element of a window by ``larger``, and ``least`` where it has none."""
+def _best_reducer(larger: Compiled, start: float, width: int, part: bool) -> Compiled:
+    """The largest element of a window by ``larger``, and ``start`` where it has none."""
     load, store = loader(width, part), storer(width, part)
-    lowest = float32(least)
+    lowest = float32(start)
 
     @njit(inline="always")
     def reduce(a: Record, where: Seen, c: int, lanes: int) -> None:

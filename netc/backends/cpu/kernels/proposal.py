@@ -65,8 +65,8 @@ def _is_large(a: Record, box: int) -> bool:
     """True if a box's sides are as long as the smallest of the image before it was resized."""
     wide = float_at(box, 2) - float_at(box, 0) + float32(1.0)
     high = float_at(box, 3) - float_at(box, 1) + float32(1.0)
-    least = as_float(a.least)
-    return (wide >= least * float_at(a.info, a.scale)) & (high >= least * float_at(a.info, 2))
+    min_side = as_float(a.min_side)
+    return (wide >= min_side * float_at(a.info, a.scale)) & (high >= min_side * float_at(a.info, 2))
 
 
 @njit(inline="always")

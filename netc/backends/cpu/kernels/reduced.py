@@ -165,9 +165,9 @@ _EVEN = 1.5 * 2.0**23  # its last byte is 0
 
 def _between(b: ir.IRBuilder, x: ir.Value, low: float, high: float) -> ir.Value:
     """x within bounds; NaN becomes the lower one."""
-    least, most = same(x.type.count, low), same(x.type.count, high)
-    x = b.select(b.fcmp_ordered(">", x, least), x, least)
-    return b.select(b.fcmp_ordered("<", x, most), x, most)
+    lowest, highest = same(x.type.count, low), same(x.type.count, high)
+    x = b.select(b.fcmp_ordered(">", x, lowest), x, lowest)
+    return b.select(b.fcmp_ordered("<", x, highest), x, highest)
 
 
 def emit_from_bfloat16(b: ir.IRBuilder, halves: ir.Value) -> ir.Value:

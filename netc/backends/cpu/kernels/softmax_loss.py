@@ -31,7 +31,7 @@ from netc.backends.cpu.machine import Machine
 
 _LOWEST = float32(float("-inf"))
 _FLT_MIN = float32(1.1754943508222875e-38)
-_LEAST_INT, _BEYOND_INT = float32(-2147483648.0), float32(2147483648.0)
+_MIN_INT, _BEYOND_INT = float32(-2147483648.0), float32(2147483648.0)
 _NO_LABEL = -(1 << 40)  # of a number that is no int32
 _PARTIALS = len(PARTIAL_SUMS)
 
@@ -39,7 +39,7 @@ _PARTIALS = len(PARTIAL_SUMS)
 @njit(inline="always")
 def label_of(value: float) -> int:
     """A label's integer, cut off as a C++ cast does; never one of a class if it is no int32."""
-    if value >= _LEAST_INT and value < _BEYOND_INT:
+    if value >= _MIN_INT and value < _BEYOND_INT:
         return int(value)
     return _NO_LABEL
 

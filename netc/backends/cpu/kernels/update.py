@@ -18,9 +18,7 @@ from netc.backends.cpu.kernels.values import Compiled, Kernel, Lanes, Record
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.training_args import UpdateArgs
 
-_LEAST_GRADIENT = float32(
-    1e-7
-)  # what AdaMax's largest gradient is never below, as the forks have it
+_MIN_GRADIENT = float32(1e-7)  # what AdaMax's largest gradient is never below, as the forks have it
 
 
 def update(machine: Machine, rule: str, histories: int, decay: str, reached: bool) -> Kernel:
@@ -254,7 +252,7 @@ def _adamax(width: int) -> Compiled:
         one = float32(1.0)
         beta1, beta2 = as_float(a.momentum), as_float(a.momentum2)
         first = splat(width, one - beta1) * g + splat(width, beta1) * history
-        faded = splat(width, beta2) * second + splat(width, _LEAST_GRADIENT)
+        faded = splat(width, beta2) * second + splat(width, _MIN_GRADIENT)
         largest = maximum(faded, absolute(g))
         return rate * (first / largest), first, largest, third
 

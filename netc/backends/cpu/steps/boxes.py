@@ -45,13 +45,13 @@ class RowsTarget:
 
     Args:
         place: of the first one.
-        most: how many there can be.
+        limit: how many there can be.
         fill: whether zeros are wanted behind the last one, as something reads all of them.
         status: where their number goes.
     """
 
     place: Place
-    most: int
+    limit: int
     fill: bool
     status: Place
 
@@ -81,7 +81,7 @@ class DetectionSteps:
         return 1 if self.params.share_location else self.params.classes
 
     @property
-    def most(self) -> int:
+    def limit(self) -> int:
         """How many of a class are kept at most."""
         top = self.params.top
         return self.priors if top < 0 else min(self.priors, top)
@@ -91,8 +91,8 @@ class DetectionSteps:
         """Floats of boxes, of what is kept, and of pairs."""
         classes = self.params.classes
         boxes = 4 * self.images * self.priors * self.each
-        kept = _INT * self.images * classes * (1 + self.most)
-        return boxes, kept, 2 * _INT * classes * self.most
+        kept = _INT * self.images * classes * (1 + self.limit)
+        return boxes, kept, 2 * _INT * classes * self.limit
 
     @property
     def memory(self) -> int:
@@ -133,9 +133,9 @@ class DetectionSteps:
             boxes,
             self.each,
             kept,
-            self.most,
+            self.limit,
         )
-        scratch = sorting_scratch(self.priors, self.most, target)
+        scratch = sorting_scratch(self.priors, self.limit, target)
         kernel = jit.spec("detection", "best_of_classes")
         return Step(name, kernel, args, self.images * params.classes, scratch=scratch)
 
@@ -151,10 +151,10 @@ class DetectionSteps:
             boxes,
             self.each,
             kept[0],
-            self.most,
+            self.limit,
             kept[1],
             out.place,
-            out.most,
+            out.limit,
             int(out.fill),
             out.status,
         )
@@ -251,7 +251,7 @@ class Proposals:
     def _rows(self, best: BestArgs, out: RowsTarget, tops: list[View]) -> ProposalRowsArgs:
         scores = tops[-1]
         # A list of scores is one long pixel.
-        distance = 4 if scores.n == 1 and scores.c == out.most else 4 * scores.ld
+        distance = 4 if scores.n == 1 and scores.c == out.limit else 4 * scores.ld
         return ProposalRowsArgs(
             best.scores,
             best.ld,
@@ -259,7 +259,7 @@ class Proposals:
             best.kinds,
             best.info,
             best.scale,
-            best.least,
+            best.min_side,
             best.after,
             best.boxes,
             best.kept,
@@ -268,7 +268,7 @@ class Proposals:
             4 * tops[0].ld,
             scores.place,
             distance,
-            out.most,
+            out.limit,
             int(out.fill),
             out.status,
         )

@@ -24,10 +24,10 @@ def rows_back_steps(name: str, x: View, y: View, weights: Derived, machine: Mach
         machine: for which.
     """
     vectors = min(3, math.ceil(y.c / machine.width))
-    most = min(8, max_sums(machine) // vectors)
+    limit = min(8, max_sums(machine) // vectors)
     steps, first = [], 0
     while first < x.n:
-        tile = min(most, x.n - first)
+        tile = min(limit, x.n - first)
         rows = (x.n - first) // tile * tile
         args = RowsBackArgs(
             numbers=moved(x.place, first * x.ld),

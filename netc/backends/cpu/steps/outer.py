@@ -208,8 +208,8 @@ def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
         for vectors in range(1, 5)
         for tile in range(1, min(numbers, _MAX_NUMBERS, sums // vectors) + 1)
     ]
-    least, tile, vectors = min(choices)
-    return _Tiling(-tile, vectors, least)
+    lowest, tile, vectors = min(choices)
+    return _Tiling(-tile, vectors, lowest)
 
 
 def max_sums(machine: Machine) -> int:

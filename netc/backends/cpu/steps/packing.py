@@ -147,11 +147,11 @@ def _layout(array: AnyArray, lanes: int) -> _Layout | None:
     taps = np.zeros(1, np.int64)  # bytes from the first tap to each
     for size, stride in zip(sizes, strides, strict=True):
         taps = np.add.outer(taps, stride * np.arange(size)).reshape(-1)
-    least = int(taps.min())
-    order = (taps - least) // 4
+    first = int(taps.min())
+    order = (taps - first) // 4
     if sorted(order) != list(range(len(taps))):
         return None
-    source = array.ctypes.data + least
+    source = array.ctypes.data + first
     return _Layout(source, (outputs, inputs), (output, of_input), order, lanes)
 
 
@@ -174,8 +174,8 @@ class _Layout:
         self.tap_of = np.argsort(order)
         self.lanes = lanes
         self.joined = self.input_step == 4 * self.taps
-        most = _BLOCK // (_VECTOR * self.taps) // 16 * 16
-        self.block = max(16, min(self.inputs, most))
+        at_once = _BLOCK // (_VECTOR * self.taps) // 16 * 16
+        self.block = max(16, min(self.inputs, at_once))
 
     def rows(
         self, target: NDArray[np.float32], lane_bytes: int, taps: int, machine: Machine

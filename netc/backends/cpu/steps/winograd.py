@@ -223,17 +223,17 @@ def choose_cut(tiles: Tiling, inputs: int, outputs: Sequence[int], target: Machi
     block = _block(tiles.tiles, min(fitting, math.ceil(tiles.tiles / _MIN_UNITS)), rows)
     together = weights * math.ceil(tiles.tiles / block)
     # Split: weights are read once, planes are written once and read again for each panel.
-    apart = weights + plane * tiles.tiles * inputs * (1 + panels)
-    if together <= apart:
+    separate = weights + plane * tiles.tiles * inputs * (1 + panels)
+    if together <= separate:
         return Cut(rows, columns, block, False)
     shared = math.ceil(tiles.tiles / math.ceil(_MIN_UNITS / panels))
     block = _block(tiles.tiles, min(room // (plane * lanes), shared), rows)
     return Cut(rows, columns, block, True)
 
 
-def _block(tiles: int, most: int, rows: int) -> int:
-    """Tiles of a unit: whole register tiles, at most ``most`` if it can be, spread evenly."""
-    units = math.ceil(tiles / max(rows, most // rows * rows))
+def _block(tiles: int, limit: int, rows: int) -> int:
+    """Tiles of a unit: whole register tiles, at most ``limit`` if it can be, spread evenly."""
+    units = math.ceil(tiles / max(rows, limit // rows * rows))
     return math.ceil(math.ceil(tiles / units) / rows) * rows
 
 

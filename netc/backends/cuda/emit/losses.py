@@ -33,7 +33,7 @@ from netc.ops.labels import divisor, wrong_label
 _COUNTING = 1024  # threads of the block that counts labels
 _DOUBLE = 8  # bytes
 _SPAN = 4096  # pairs of a block of pair_loss.cuh
-_MOST_ROWS = 64  # of a team, one after another
+_MAX_ROWS = 64  # of a team, one after another
 _PARTIAL = 4  # doubles that a block of softmax_loss.cuh leaves
 
 
@@ -142,7 +142,7 @@ def _teams(emission: CudaEmitContext, rows: ScoreRows) -> tuple[int, int, int]:
     while team < min(256, rows.classes) and rows.rows * team < 2048 * emission.facts.processors:
         team *= 2
     each = 256 // team
-    share = max(1, min(_MOST_ROWS, rows.rows // (each * 4 * emission.facts.processors)))
+    share = max(1, min(_MAX_ROWS, rows.rows // (each * 4 * emission.facts.processors)))
     return team, share, math.ceil(rows.rows / (each * share))
 
 

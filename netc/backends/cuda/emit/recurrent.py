@@ -22,7 +22,7 @@ from netc.ir.types import count
 from netc.ops.fused import BoundStage, Stage
 from netc.ops.recurrent import RecurrentParams
 
-MOST_STEPS = 1024  # kernels in a row; each more makes all take longer to put in order
+MAX_STEPS = 1024  # kernels in a row; each more makes all take longer to put in order
 _ROWS = 4  # streams for which a warp reads a weight once
 _HERE = np.zeros((1, 2), np.int32)  # the only tap
 _NOWHERE = Int64(0)
@@ -54,7 +54,7 @@ def emit_recurrent(emission: CudaEmitContext, node: Node) -> Steps | None:
     shapes = [graph.shape(value) for value in node.inputs]
     (steps, streams), hidden = shapes[0][:2], params.num_output
     rows = flat_rows(emission.view(node.inputs[0]), shapes[0], 2)
-    fits = 0 < steps <= MOST_STEPS and streams <= MAX_PARTS
+    fits = 0 < steps <= MAX_STEPS and streams <= MAX_PARTS
     if rows is None or not fits or not count(shapes[0]) * hidden:
         return None
     weight, bias, *others = emission.arrays(node)

@@ -25,7 +25,7 @@ from netc.ops.scale_bias import OperandParams
 from netc.ops.update import RunningParams
 
 _LANES = 32  # channels of a block
-_LEAST = 64  # pixels of a block, where there are as many
+_MIN_PIXELS = 64  # pixels of a block, where there are as many
 _FLOAT = 4  # bytes
 _STATISTICS = 3  # BatchNorm's arrays before a scale and a bias of its own
 PLAIN, PRODUCT, NEGATIVE, NORMALIZED = range(4)
@@ -49,7 +49,7 @@ def shares(emission: CudaEmitContext, sets: int, pixels: int) -> tuple[int, int]
     As many as keep the device busy, unless a block then had next to nothing to do.
     """
     wanted = max(1, 8 * emission.facts.processors // max(1, sets))
-    number = max(1, min(wanted, pixels // _LEAST, 256))
+    number = max(1, min(wanted, pixels // _MIN_PIXELS, 256))
     each = math.ceil(pixels / number)
     return math.ceil(pixels / max(1, each)), each
 

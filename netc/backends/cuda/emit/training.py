@@ -43,8 +43,8 @@ def emit_clip_scale(emission: CudaEmitContext, node: Node) -> Steps | None:
         return None
     views = [view for view in views if view.count]
     found, runs = [], 0
-    for at in range(0, len(views), KernelPart.MOST):
-        some = [whole(view) for view in views[at : at + KernelPart.MOST]]
+    for at in range(0, len(views), KernelPart.MAX_PARTS):
+        some = [whole(view) for view in views[at : at + KernelPart.MAX_PARTS]]
         found.append(squares_launch(emission, node.name, some, runs))
         runs += found[-1].grid[0]
     scale, norm = (emission.view(value) for value in node.outputs)

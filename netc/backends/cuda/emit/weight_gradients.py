@@ -25,8 +25,8 @@ _FLOAT = 4  # bytes
 _K = 16  # pixels of a tile
 _LANES = 32  # channels of a block of tap_sums.cuh
 _WAVES = 2  # blocks for each processor, at least
-_MOST_SPLITS = 64
-_LEAST_SHARE = 8  # tiles of pixels of a block, where there are as many
+_MAX_SPLITS = 64
+_MIN_SHARE = 8  # tiles of pixels of a block, where there are as many
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ def _tile(size: int) -> int:
 def _splits(emission: CudaEmitContext, blocks: int, pixels: int) -> tuple[int, int]:
     """Blocks that share a sum, and the pixels of each: as many as keep the device busy."""
     wanted = math.ceil(_WAVES * emission.facts.processors / max(1, blocks))
-    most = max(1, pixels // (_K * _LEAST_SHARE))
-    share = math.ceil(math.ceil(pixels / min(wanted, most, _MOST_SPLITS)) / _K) * _K
+    limit = max(1, pixels // (_K * _MIN_SHARE))
+    share = math.ceil(math.ceil(pixels / min(wanted, limit, _MAX_SPLITS)) / _K) * _K
     return math.ceil(pixels / share), share
 
 

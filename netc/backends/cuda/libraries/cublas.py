@@ -166,13 +166,15 @@ class _Matmul:
         ld = operation.other or operation.ldy
         self.other = self._layout(kind, outputs, pixels, ld, parts, outputs)
 
-    def _layout(self, kind: int, rows: int, cols: int, ld: int, parts: int, apart: int) -> c_void_p:
+    def _layout(
+        self, kind: int, rows: int, cols: int, ld: int, parts: int, stride: int
+    ) -> c_void_p:
         owner = self._owner
         sizes = (c_uint64(rows), c_uint64(cols), c_int64(ld))
         layout = owner._made("MatrixLayout", self._stack, kind, *sizes)
         if parts > 1:
             owner._set("MatrixLayout", layout, _BATCH_COUNT, c_int32(parts))
-            owner._set("MatrixLayout", layout, _BATCH_STRIDE, c_int64(apart))
+            owner._set("MatrixLayout", layout, _BATCH_STRIDE, c_int64(stride))
         return layout
 
 

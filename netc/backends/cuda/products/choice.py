@@ -29,13 +29,13 @@ def guessed(emission: CudaEmitContext, product: Product) -> ProductConfig:
         return best._replace(rows=True)
     if not fits_winograd(emission, product):
         return best
-    least = cost(size, best, emission.facts, matrix)
+    cheapest = cost(size, best, emission.facts, matrix)
     for outputs in WINOGRAD:
         inner = middle_size(product, outputs)
         config = guess(inner, emission.facts, matrix)
         cycles = cost(inner, config, emission.facts, matrix) + _moving(emission, product, inner)
-        if cycles < least:
-            best, least = config._replace(winograd=outputs), cycles
+        if cycles < cheapest:
+            best, cheapest = config._replace(winograd=outputs), cycles
     return best
 
 

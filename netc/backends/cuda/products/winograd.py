@@ -119,11 +119,11 @@ def winograd_launches(
     v, m = inner.x, inner.out
     taken = -(-(m.place.offset + m.count) // 64) * 64
     # Four channels of the larger tiles would not fit into the registers.
-    most = 4 if outputs == 2 else 2
-    each = side(emission, tiles * x.c, (x,), most)
+    limit = 4 if outputs == 2 else 2
+    each = side(emission, tiles * x.c, (x,), limit)
     plain = emission.kernel("winograd_in", {**sizes, "VEC": each})
     before = replace(plain, tables=(("BT", found.input),))
-    epilogue, made = _epilogue_code(emission, product, tiles * y.c, most)
+    epilogue, made = _epilogue_code(emission, product, tiles * y.c, limit)
     plain = emission.kernel("winograd_out", {**sizes, "VEC": made}, epilogue.code)
     after = replace(plain, tables=(("AT", found.output),))
     count_in, count_out = tiles * x.c // each, tiles * y.c // made
@@ -140,9 +140,9 @@ def winograd_launches(
 
 
 def _epilogue_code(
-    emission: CudaEmitContext, product: Product, count: int, most: int
+    emission: CudaEmitContext, product: Product, count: int, limit: int
 ) -> tuple[EpilogueCode, int]:
     """The epilogue, and how many channels it makes at once."""
     epilogue = epilogue_code(emission, product.targets)
-    each = side(emission, count, (product.out, *epilogue.reads, *epilogue.writes), most)
+    each = side(emission, count, (product.out, *epilogue.reads, *epilogue.writes), limit)
     return epilogue_code(emission, product.targets, each), each

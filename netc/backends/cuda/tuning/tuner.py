@@ -91,8 +91,10 @@ class Tuner:
         )
         best_of_tile = {config.tile: config for config in reversed(ranked)}
         first = [ranked[0]._replace(rows=True)] if fits_rows(emission, product) else []
-        most = _MAX_MEASURED // 2
-        return list(dict.fromkeys((*first, *ranked[:most], *best_of_tile.values())))[:_MAX_MEASURED]
+        limit = _MAX_MEASURED // 2
+        return list(dict.fromkeys((*first, *ranked[:limit], *best_of_tile.values())))[
+            :_MAX_MEASURED
+        ]
 
     def _proposed(self, product: Product, found: Trial) -> list[ProductConfig]:
         """Algorithms of libraries, if any is installed and knows such a product.
