@@ -25,6 +25,9 @@ from netc.ops.fused import BoundStage
 from netc.plan.storage import BYTES, Storage
 
 THREADS = 256  # of a block, where a kernel does not care
+# Processors that sums are shared out for. The device's number would make their order its own; so it
+# follows from shapes alone.
+SUMMING = 128
 RESIDENT = 1024  # threads on each processor that hide what loads take
 
 

@@ -10,20 +10,29 @@ import pytest
 
 from netc.backends import registry
 from netc.backends.cuda.backend import CudaBackend
+from netc.ir.graph import Graph
 from netc.ops.ranks import Slot
 from tests.backends.cuda.emulator.device import COMPILER, EmulatedDevice
+from tests.backends.cuda.golden_kernels import options
+from tests.backends.cuda.gradient_cases import step_graph
+from tests.backends.cuda.test_resident import resnet
 from tests.passes.test_recompute import held
 from tests.passes.test_recompute import solver as net_with_branches
-from tests.solver.golden import arrays, case_named, check_parameters, open_case, relative
+from tests.solver.golden import GOLDEN, arrays, case_named, check_parameters, open_case, relative
 from tests.solver.small import solver as small_net
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs Linux and a C++ compiler")
 
-# Of golden/train's families a to i.
+# One at least of golden/train's families a to k; l, m and n are of data layers, rates and logs.
 CASES = (
     "cifar_lrn_across", "bnres_iter_size", "inception_dropout0", "siamese", "fcn_valid",
-    "lstm_series", "slice_concat_reshape", "clip_decay", "iter_size4_adam",
+    "softmax_ignore_valid", "lstm_series", "slice_concat_reshape", "clip_decay", "iter_size4_adam",
+    "finetune_rename", "resume_multistep",
 )  # fmt: skip
+
+
+def test_every_family_of_runs_is_there() -> None:
+    assert {case_named(name)["family"] for name in CASES} == set("abcdefghijk")
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -38,6 +47,54 @@ def test_first_iterations(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     check_parameters(solver, found, "after1", tolerance["after1"])
     losses += [float(loss) for loss in solver.step(2)]
     assert relative(losses, found["losses"][:3]) <= tolerance["loss"]
+
+
+def test_a_snapshot_of_caffes_is_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.BACKENDS, "cuda", lambda: CudaBackend(EmulatedDevice(0)))
+    case = case_named("resume_adam_bin")
+    found, tolerance = arrays(case), case["tolerance"]
+    (state,) = (GOLDEN / file for file in case["files"] if ".solverstate" in file)
+    solver = open_case(case, found, tmp_path, backend="cuda", snapshot=str(state))
+    losses = solver.step(case["iterations"] - solver.iteration)
+    assert relative(losses, found["resumed_losses"]) <= tolerance["loss"]
+    check_parameters(solver, found, f"resumed{case['iterations']}", tolerance["final"])
+
+
+@pytest.mark.parametrize("optimize", ["exact", True])
+def test_the_order_of_sums_is_not_the_devices(
+    optimize: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bits do not depend on processors, on the order of threads, or on what the tuner took.
+
+    Without "exact" the tuner may share a product's sums between blocks, as it finds fastest; what
+    it does not choose is the same all the same.
+    """
+    found = []
+    for order, processors in ((0, 3), (1, 80), (2, 200)):
+        device = EmulatedDevice(order, processors)
+        device.measured = order  # other times for the tuner
+        monkeypatch.setitem(registry.BACKENDS, "cuda", lambda: CudaBackend(device))  # noqa: B023
+        if optimize == "exact":
+            solver = resnet(optimize=optimize)
+            found.append((*solver.step(3), *(a.copy() for a in solver.history)))
+        else:
+            found.append(gradient_grids(step_graph("resnet")))
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def gradient_grids(graph: Graph) -> list[Any]:
+    """How the sums of losses, statistics and weight gradients are shared out."""
+    program = registry.backend("cuda").prepare(graph, options()).program
+    summed = ("outer", "tap_sums", "channel_sums", "moments", "softmax_loss")
+    return [
+        (*launch.grid, launch.counters)
+        for launch in program.launches
+        if launch.kernel.template in summed
+    ]
 
 
 class Loopback:

@@ -16,7 +16,7 @@ from netc.backends.cuda.emission import (
 )
 from netc.backends.cuda.emit.elementwise import opened, run_chain
 from netc.backends.cuda.emit.losses import emit_pair_slope, emit_softmax_slope
-from netc.backends.cuda.emit.normalization import row_walk
+from netc.backends.cuda.emit.normalization import row_walk, team_of
 from netc.backends.cuda.emit.pooling import window_constants
 from netc.backends.cuda.emit.sums import (
     emit_batch_norm_back,
@@ -116,9 +116,8 @@ def _softmax(emission: CudaEmitContext, node: Node) -> Steps | None:
         return []
     views = [emission.view(value) for value in (*node.inputs, node.outputs[0])]
     walks = [row_walk(shape, axis, stored_strides(shape, view)) for view in views]
-    rows, team = count(shape) // shape[axis], 1
-    while team < min(256, shape[axis]) and rows * team < 8 * 256 * emission.facts.processors:
-        team *= 2
+    rows = count(shape) // shape[axis]
+    team = team_of(rows, shape[axis])
     strides = (n for walk in walks for n in walk[1:])
     arguments = (*(view.place for view in views), rows, shape[axis], walks[0][0], *strides)
     grid = (-(-rows // (256 // team)), 1, 1)

@@ -13,8 +13,8 @@ from functools import partial
 
 import numpy as np
 
-from netc.backends.cuda.emission import THREADS, CudaEmitContext, blocks
-from netc.backends.cuda.emit.normalization import row_walk
+from netc.backends.cuda.emission import SUMMING, THREADS, CudaEmitContext, blocks
+from netc.backends.cuda.emit.normalization import row_walk, team_of
 from netc.backends.cuda.emit.sums import Floats, in_order
 from netc.backends.cuda.program import Argument, FaultPlace, Launch, SplitKCounters, Steps
 from netc.backends.cuda.source import Constant
@@ -109,7 +109,7 @@ def emit_softmax_loss(emission: CudaEmitContext, node: Node) -> Steps | None:
     if rows is None:
         return None
     loss, *prob = (emission.view(value) for value in node.outputs)
-    team, share, grid = _teams(emission, rows)
+    team, share, grid = _teams(rows)
     memory = dense(Workspace(), 1, 1, 1, _DOUBLE * _PARTIAL * grid // emission.precision.item)
     places: tuple[Argument, ...] = (
         *(Workspace(), Workspace(), loss.place),
@@ -136,13 +136,11 @@ def _complaint(node: Node, classes: int, label: float) -> NetcError:
     return at_layer(wrong_label(label, classes), node)
 
 
-def _teams(emission: CudaEmitContext, rows: ScoreRows) -> tuple[int, int, int]:
+def _teams(rows: ScoreRows) -> tuple[int, int, int]:
     """Threads of a row, rows of a team, and blocks."""
-    team = 1
-    while team < min(256, rows.classes) and rows.rows * team < 2048 * emission.facts.processors:
-        team *= 2
+    team = team_of(rows.rows, rows.classes)
     each = 256 // team
-    share = max(1, min(_MAX_ROWS, rows.rows // (each * 4 * emission.facts.processors)))
+    share = max(1, min(_MAX_ROWS, rows.rows // (each * 4 * SUMMING)))
     return team, share, math.ceil(rows.rows / (each * share))
 
 
@@ -181,7 +179,7 @@ def emit_softmax_slope(emission: CudaEmitContext, node: Node) -> Steps | None:
         return None
     top, out = emission.view(node.inputs[-1]), emission.view(node.outputs[0])
     kept = Floats(emission).view(0, 1)
-    team, share, grid = _teams(emission, rows)
+    team, share, grid = _teams(rows)
     places = (top.place, kept.place, Workspace(), out.place, Workspace(), Workspace(), Workspace())
     constants = _constants(rows, team) | {"BACK": True, "PROB": False}
     launch = Launch(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from netc.backends.cuda.emission import CudaEmitContext, element_launch
+from netc.backends.cuda.emission import SUMMING, CudaEmitContext, element_launch
 from netc.backends.cuda.program import Launch, Steps
 from netc.backends.shared.layout import c_strides, has_channels, stored_strides
 from netc.ir.graph import Node
@@ -34,6 +34,14 @@ def emit_lrn(emission: CudaEmitContext, node: Node) -> Steps | None:
     return element_launch(emission, node.name, "lrn", constants, arguments, total, [x], [y])
 
 
+def team_of(rows: int, length: int) -> int:
+    """Threads that share a row's sums: a power of two, more where there are few rows."""
+    team = 1
+    while team < min(256, length) and rows * team < 8 * 256 * SUMMING:
+        team *= 2
+    return team
+
+
 def emit_softmax(emission: CudaEmitContext, node: Node) -> Steps | None:
     """Along any axis but a single one of height and width."""
     shape = emission.graph.shape(node.inputs[0])
@@ -46,9 +54,7 @@ def emit_softmax(emission: CudaEmitContext, node: Node) -> Steps | None:
         return []
     walk_x = row_walk(shape, axis, stored_strides(shape, x))
     walk_y = row_walk(shape, axis, stored_strides(shape, y))
-    team = 1
-    while team < min(256, shape[axis]) and rows * team < 8 * 256 * emission.facts.processors:
-        team *= 2
+    team = team_of(rows, shape[axis])
     kernel = emission.kernel("softmax", {"TEAM": team})
     arguments = (x.place, y.place, rows, shape[axis], *walk_x, *walk_y[1:])
     each = 256 // team

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from netc.backends.cuda.chain import as_floats
-from netc.backends.cuda.emission import THREADS, CudaEmitContext, blocks, side
+from netc.backends.cuda.emission import SUMMING, THREADS, CudaEmitContext, blocks, side
 from netc.backends.cuda.emit.elementwise import emit_chain
 from netc.backends.cuda.emit.moves import copy_kernel
 from netc.backends.cuda.program import Argument, Int64, Launch, SplitKCounters, Steps
@@ -43,12 +43,12 @@ class Floats:
         return dense(Workspace(first * each), 1, 1, 1, number * each)
 
 
-def shares(emission: CudaEmitContext, sets: int, pixels: int) -> tuple[int, int]:
+def shares(sets: int, pixels: int) -> tuple[int, int]:
     """How many blocks share the pixels of each of so many sums, and pixels of each.
 
-    As many as keep the device busy, unless a block then had next to nothing to do.
+    As many as keep a device busy, unless a block then had next to nothing to do.
     """
-    wanted = max(1, 8 * emission.facts.processors // max(1, sets))
+    wanted = max(1, 8 * SUMMING // max(1, sets))
     number = max(1, min(wanted, pixels // _MIN_PIXELS, 256))
     each = math.ceil(pixels / number)
     return math.ceil(pixels / max(1, each)), each
@@ -80,7 +80,7 @@ def sum_launch(
     """
     x, y = read[0], read[-1]
     sets = math.ceil(x.c / _LANES)
-    number, share = shares(emission, sets, x.pixels)
+    number, share = shares(sets, x.pixels)
     sums = 2 if term == NORMALIZED else 1
     partial_floats = sums * number * x.c
     partial = Floats(emission).view(taken, partial_floats)
@@ -117,7 +117,7 @@ def moments_launch(
 ) -> Launch:
     """Mean and variance of each channel over the pixels; ``taken`` floats of workspace are used."""
     sets = math.ceil(x.c / _LANES)
-    number, share = shares(emission, sets, x.pixels)
+    number, share = shares(sets, x.pixels)
     partial = Floats(emission).view(taken, 3 * number * x.c)
     arguments = (
         *(x.place, mean.place, variance.place, partial.place, SplitKCounters()),

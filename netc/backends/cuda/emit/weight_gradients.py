@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from netc.backends.cuda.emission import THREADS, CudaEmitContext
+from netc.backends.cuda.emission import SUMMING, THREADS, CudaEmitContext
 from netc.backends.cuda.emit.convolution import over_pixels
 from netc.backends.cuda.emit.deconvolution import transposed_steps
 from netc.backends.cuda.emit.sums import PLAIN, Floats, channel_sums, shares
@@ -114,7 +114,7 @@ def _tap_sums(emission: CudaEmitContext, name: str, outer: Outer, out: View) -> 
     """Each row has one channel."""
     a, b, (down, across) = outer.a, outer.b, outer.axes
     sets = math.ceil(a.c / _LANES)
-    number, share = shares(emission, sets * outer.taps, a.pixels)
+    number, share = shares(sets * outer.taps, a.pixels)
     floats = sets * outer.taps * number * _LANES
     partial = Floats(emission).view(0, floats)
     arguments = (
@@ -143,7 +143,7 @@ def outer_launch(
     columns = outer.taps * channels
     m, n = _tile(rows), _tile(columns)
     tiles = math.ceil(rows / m) * math.ceil(columns / n)
-    splits, share = _splits(emission, tiles * groups, a.pixels)
+    splits, share = _splits(tiles * groups, a.pixels)
     constants = {
         "BM": m,
         "BN": n,
@@ -173,9 +173,9 @@ def _tile(size: int) -> int:
     return 128 if size > 64 else 64
 
 
-def _splits(emission: CudaEmitContext, blocks: int, pixels: int) -> tuple[int, int]:
-    """Blocks that share a sum, and the pixels of each: as many as keep the device busy."""
-    wanted = math.ceil(_WAVES * emission.facts.processors / max(1, blocks))
+def _splits(blocks: int, pixels: int) -> tuple[int, int]:
+    """Blocks that share a sum, and the pixels of each: as many as keep a device busy."""
+    wanted = math.ceil(_WAVES * SUMMING / max(1, blocks))
     limit = max(1, pixels // (_K * _MIN_SHARE))
     share = math.ceil(math.ceil(pixels / min(wanted, limit, _MAX_SPLITS)) / _K) * _K
     return math.ceil(pixels / share), share

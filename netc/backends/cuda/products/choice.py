@@ -15,16 +15,20 @@ _LAUNCH_CYCLES = 3000  # cycles from one kernel's end to the next one's start
 
 
 def candidates(emission: CudaEmitContext, product: Product) -> Iterator[ProductConfig]:
-    """All tiled configurations of a product, without Winograd's algorithm."""
+    """All tiled configurations of a product, without Winograd's algorithm.
+
+    Where sums must be exact, no blocks share one: how many would, is the device's.
+    """
     size = product.size(emission.precision.item)
-    return candidate_configs(size, emission.facts, emission.precision.matrix > 0)
+    found = candidate_configs(size, emission.facts, emission.precision.matrix > 0)
+    return (c for c in found if c.splits == 1) if emission.exact else found
 
 
 def guessed(emission: CudaEmitContext, product: Product) -> ProductConfig:
     """The configuration that should be fastest, by the cost model alone."""
     item, matrix = emission.precision.item, emission.precision.matrix > 0
     size = product.size(item)
-    best = guess(size, emission.facts, matrix)
+    best = min(candidates(emission, product), key=lambda c: cost(size, c, emission.facts, matrix))
     if fits_rows(emission, product):
         return best._replace(rows=True)
     if not fits_winograd(emission, product):

@@ -91,6 +91,8 @@ class Tuner:
         )
         best_of_tile = {config.tile: config for config in reversed(ranked)}
         first = [ranked[0]._replace(rows=True)] if fits_rows(emission, product) else []
+        if first and emission.exact:
+            return first  # whose sums have another order than those of tiles
         limit = _MAX_MEASURED // 2
         return list(dict.fromkeys((*first, *ranked[:limit], *best_of_tile.values())))[
             :_MAX_MEASURED
