@@ -6,6 +6,7 @@ several devices, and by the emulator of the tests as C++.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -69,7 +70,12 @@ class Kernel:
 
 @cache
 def _template(name: str) -> str:
-    return (_FOLDER / f"{name}.cuh").read_text(encoding="utf-8")
+    """A file of kernels/ with those that it includes; NVRTC sees one text and looks for no file."""
+    text = (_FOLDER / f"{name}.cuh").read_text(encoding="utf-8")
+    return _INCLUDE.sub(lambda found: _template(found[1]), text)
+
+
+_INCLUDE = re.compile(r'^#include "(\w+)\.cuh"\n', re.MULTILINE)
 
 
 @cache
