@@ -88,11 +88,13 @@ def _single(machine: Machine, rows: int, part: bool, save: Compiled) -> Compiled
     def single(
         a: Record, base: int, x: int, y0: int, y1: int, index: int, c: int, lanes: int
     ) -> None:
+        # Sums are int32 in the bits of float32 lanes; 0 has the same bits in both.
         total = splat(width, float32(0.0))
         zeros, line = a.bias + 4 * (3 * width + ZERO_CODES), a.dilation_y * a.width * a.ld
         for j in range(a.kernel_x):
             u = x * a.stride_x - a.pad_x + j * a.dilation_x
             inside = (0 <= u) & (u < a.width)
+            # A column beside the input has no row inside: all its codes are the zero.
             first, last = (y0, y1) if inside else (0, 0)
             source, weights = base + u * a.ld + c, a.weights + j * a.tap + 4 * c
             total = add(total, source, line, zeros, first, last, weights, lanes)
@@ -131,6 +133,7 @@ def _emit_rows(
     for i in range(rows):
         inside = b.and_(b.icmp_signed("<=", first, i64(i)), b.icmp_signed("<", i64(i), last))
         place = b.add(source, b.mul(line, i64(i)))
+        # Rows above and below the input read as many zeros as a vector has lanes instead.
         found.append((b.select(inside, place, zeros), inside))
     return found
 
@@ -139,6 +142,8 @@ def _emit_words(
     b: ir.IRBuilder, width: int, places: Sequence[ir.Value], mask: ir.Value | None = None
 ) -> ir.Value:
     """The codes at these places, one of each in the word of a channel, the first lowest."""
+    # A lane's word:   bits 31..24  23..16  15..8  7..0
+    #                  row 3   row 2   row 1  row 0     of one channel and column
     made: ir.Value | None = None
     for i, place in enumerate(places):
         codes = b.zext(emit_load_small(b, place, ints(width, kind=I8), mask), ints(width))

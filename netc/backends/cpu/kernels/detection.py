@@ -42,6 +42,7 @@ def decode(machine: Machine, code: str, scaled: bool) -> Kernel:
         a = record(DecodeArgs, args)
         for unit in range(begin, end):
             image, number = unit // a.number, unit % a.number
+            # A row of corners for each prior, 16 bytes, then a row of variances for each.
             prior = a.priors + 16 * number
             variance = a.priors + 16 * (a.number + number)
             left, top = float_at(prior, 0), float_at(prior, 1)
@@ -58,6 +59,7 @@ def decode(machine: Machine, code: str, scaled: bool) -> Kernel:
                 if not scaled:
                     coded = coded * load(4, variance)
                 if centred:
+                    # Offsets of the centre in sides of the prior, logarithms of ratios of sides.
                     store(scratch, coded)
                     x = float_at(scratch, 0) * wide + across
                     y = float_at(scratch, 1) * high + down
@@ -69,6 +71,7 @@ def decode(machine: Machine, code: str, scaled: bool) -> Kernel:
                     set_float(target, 2, x + half)
                     set_float(target, 3, y + tall)
                 elif sized:
+                    # Each corner moves by its share of the prior's width (x) or height (y).
                     store(scratch, coded)
                     for i in range(4):
                         side = wide if i % 2 == 0 else high
@@ -95,6 +98,7 @@ def best_of_classes(machine: Machine) -> Kernel:
             if label == a.background:
                 set_int(kept, 0, 0)
                 continue
+            # Scores lie [prior][class]: those of one class are ``classes`` floats apart.
             scores = a.confidence + image * a.confidence_image + 4 * label
             found = 0
             for p in range(a.number):
@@ -102,6 +106,7 @@ def best_of_classes(machine: Machine) -> Kernel:
                 if (a.limited == 0) | (score > lowest):
                     set_int(scratch, found, (rank(score) << 32) | p)
                     found += 1
+            # Boxes lie [prior][class or 1]: with shared locations all classes read the same box.
             own = label if a.each > 1 else 0
             boxes, step = a.boxes + 16 * (image * a.number * a.each + own), 16 * a.each
             top = a.top if a.top >= 0 else found
@@ -138,6 +143,7 @@ def _mark_best(a: Record, image: int, total: int, counts: int) -> int:
             set_int(a.pairs, at, (rank(score) << 32) | at)
             at += 1
     order = sort_pairs(a.pairs, other, counts, total)
+    # The half of the memory that the sort left free holds a flag for each place.
     flags = other if order == a.pairs else a.pairs
     for k in range(total):
         set_int(flags, k, 0)
@@ -149,6 +155,7 @@ def _mark_best(a: Record, image: int, total: int, counts: int) -> int:
 @njit(inline="always")
 def _rows_of(a: Record, image: int, row: int, counts: int) -> int:
     """Write an image's rows from ``row`` on; the row behind them."""
+    # A class's kept boxes lie [count][indices], with room for ``limit`` of them.
     total = 0
     for label in range(a.classes):
         total += int_at(a.kept + 8 * (image * a.classes + label) * (1 + a.limit), 0)

@@ -16,6 +16,7 @@ from netc.backends.cpu.machine import Machine
 def _row(value: float, limit: int) -> int:
     """The number of a row; -1 of what is no whole number from 0 to ``limit`` - 1."""
     if (value >= float32(0.0)) & (value < float32(limit)):
+        # A number that float32 cannot hold as a whole one is none: 1.5, or nan.
         row = int64(value)
         return row if float32(row) == value else -1
     return -1
@@ -26,6 +27,7 @@ def check(machine: Machine) -> Kernel:
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(EmbedArgs, args)
+        # The status is read after the run, by whoever raises; 0 says that all are rows.
         wrong = 0
         for i in range(a.numbers):
             value = float_at(a.input, i)
@@ -45,6 +47,7 @@ def gather(machine: Machine, bias: bool) -> Kernel:
         a = record(EmbedArgs, args)
         main = a.channels // width * width
         for i in range(begin * a.rows_per_unit, min(end * a.rows_per_unit, a.numbers)):
+            # What is no row reads row 0, so that nothing outside of the table is touched.
             row = max(_row(float_at(a.input, i), a.limit), 0)
             source = a.vectors + 4 * row * a.channels
             target = a.output + 4 * i * a.channels

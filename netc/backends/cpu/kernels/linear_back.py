@@ -33,12 +33,18 @@ def rows(machine: Machine, tile: int, vectors: int) -> Kernel:
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(RowsBackArgs, args)
+        # A unit is a vector or more of the weights' columns, for all images:
+        #
+        #   dx[image][column] = sum over o of dy[image][o] * W[o][column]
+        #
+        # so each weight is read once for a tile of images.
         for unit in range(begin, end):
             left = a.count - unit * lanes
             for first in range(0, a.images, tile):
                 sums = zeros()
                 p, q = a.weights + 4 * unit * lanes, a.numbers + first * a.numbers_ld
                 for o in range(a.terms):
+                    # Rows of weights lie far apart: no prefetcher sees a stream in them.
                     if o + _AHEAD < a.terms:
                         ahead(p + _AHEAD * a.weights_ld)
                     if left >= lanes:
@@ -47,6 +53,7 @@ def rows(machine: Machine, tile: int, vectors: int) -> Kernel:
                         sums = part(sums, p, q, a.numbers_ld, left)
                     p += a.weights_ld
                     q += 4
+                # Sums go through scratch memory, from where parts of vectors can be stored.
                 keep(sums, scratch)
                 for t in range(tile):
                     out = a.output + (first + t) * a.output_ld + 4 * unit * lanes

@@ -47,6 +47,12 @@ def across(machine: Machine, power: str, read_y: bool) -> Kernel:
         factor, k = splat(width, as_float(a.factor)), splat(width, as_float(a.k))
         beta, twice = splat(width, as_float(a.beta)), splat(width, as_float(a.twice))
         zero = splat(width, float32(0.0))
+        # Scratch: three rows of a pixel's channels, each with zeros around, so that windows need
+        # no check at the first and the last channels:
+        #
+        #   [margin 0][squares   ][margin 0]
+        #   [margin 0][shares    ][margin 0]   dy * y / s
+        #   [margin 0][direct    ][margin 0]   dy * s^-beta
         for at in range(0, 3 * a.row, 4 * width):
             store(scratch + at, zero)
         squares = scratch + a.margin
@@ -54,10 +60,12 @@ def across(machine: Machine, power: str, read_y: bool) -> Kernel:
         for unit in range(begin, end):
             x, y = a.input + unit * a.ld, a.result + unit * a.result_ld
             top, out = a.top + unit * a.top_ld, a.output + unit * a.output_ld
+            # Pass 1: squares of the pixel's channels.
             for c in range(0, a.channels, width):
                 value = read(x + 4 * c, a.channels - c)
                 store(squares + 4 * c, value * value)
             for c in range(0, a.channels, width):
+                # Pass 2: s = k + factor * (sum of squares around), and from it both terms.
                 base = fma(window(squares + 4 * c, a.reach), factor, k)
                 dy = read(top + 4 * c, a.channels - c)
                 scaled = raised(dy, base, beta)
@@ -67,6 +75,7 @@ def across(machine: Machine, power: str, read_y: bool) -> Kernel:
                 else:
                     store(shares + 4 * c, scaled * read(x + 4 * c, a.channels - c) / base)
             for c in range(0, a.channels, width):
+                # Pass 3: dx = dy * s^-beta - 2 * factor * beta * x * (sum of the shares around).
                 around = window(shares + 4 * c, a.reach)
                 value = read(x + 4 * c, a.channels - c)
                 made = fma(twice * value, around, load(width, direct + 4 * c))

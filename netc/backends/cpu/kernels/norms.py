@@ -30,6 +30,8 @@ def squares(machine: Machine) -> Kernel:
         clip, share = splat(width, float_at(a.clip, 0)), splat(width, as_float(a.share))
         for unit in range(begin, end):
             first, last = unit * a.per_unit, min((unit + 1) * a.per_unit, a.number)
+            # Blocks in float32, their sums in float64: exact enough for any number of elements, and
+            # in an order that the shapes alone fix.
             found = float64(0.0)
             for start in range(first, last, _BLOCK_VECTORS * width):
                 stop = min(start + _BLOCK_VECTORS * width, last)
@@ -59,6 +61,7 @@ def _square(width: int, part: bool) -> Compiled:
 def _norm_of(width: int) -> Compiled:
     @njit(inline="always")
     def norm_of(place: int, runs: int) -> float:
+        # Runs' sums in their order, whoever computed them.
         total = float64(0.0)
         for run in range(runs):
             total = total + float64(float_at(place, run))
@@ -90,6 +93,7 @@ def local_rate(machine: Machine) -> Kernel:
         a = record(LocalRateArgs, args)
         w, g = norm_of(a.squares, a.runs), norm_of(a.squares + 4 * a.runs, a.runs)
         rate, own = float_at(a.rate, 0), float32(1.0)
+        # LARS (You et al. 2017): ratio * |w| / (|g| + decay * |w|); 1 where either norm is 0.
         if w > float32(0.0) and g > float32(0.0):
             own = as_float(a.ratio) * w / (g + as_float(a.decay) * w)
         if a.clip:

@@ -61,6 +61,7 @@ def pack_rows(machine: Machine) -> Kernel:
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(PackArgs, args)
+        # Units: panels by blocks of inputs, so that one layer's packing is shared among threads.
         blocks = (a.inputs + a.block - 1) // a.block
         for unit in range(begin, end):
             panel, first = unit // blocks, unit % blocks * a.block
@@ -90,6 +91,7 @@ def pack_transformed(
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(PackArgs, args)
+        # Scratch: [width x width for turning][plain filters: tap][input of the block][lane].
         plain = scratch + width * row
         between = a.block * row  # from a tap's rows to the next one's
         for unit in range(begin, end):
@@ -98,6 +100,7 @@ def pack_transformed(
                 source = a.source + (panel * a.lanes + lane) * a.output_step + first * a.input_step
                 fill(a, source, plain, a.table, row, rows, count, scratch)
                 target = a.target + panel * a.panel_bytes + 4 * (first * a.lanes + lane)
+                # One input's filters at a time: G g GT of ``width`` filters, a lane each.
                 for i in range(count):
                     where = target + 4 * i * a.lanes
                     transform(plain + i * row, between, where, a.plane_bytes)
@@ -129,6 +132,7 @@ def _unit(width: int) -> Compiled:
 
     @njit(inline="always")
     def unit_of(a: Record, unit: int) -> tuple[int, int, int, int, int]:
+        # unit = (panel * groups + vector of the panel) * blocks + block of inputs
         groups, blocks = a.lanes // width, (a.inputs + a.block - 1) // a.block
         panel, rest = unit // (groups * blocks), unit % (groups * blocks)
         lane, first = rest // blocks * width, rest % blocks * a.block
@@ -147,6 +151,9 @@ def _fill(width: int, joined: bool) -> Compiled:
     def run(
         a: Record, source: int, target: int, table: int, rows: int, length: int, scratch: int
     ) -> None:
+        # Turn squares of width outputs x width elements, so that outputs become lanes:
+        #
+        #   weights  [output][e]   ->   scratch [e][output]   ->   rows of the panel, by the table
         for e in range(0, length, width):
             count = min(width, length - e)
             if (rows == width) & (count == width):

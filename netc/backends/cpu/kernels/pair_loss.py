@@ -32,6 +32,7 @@ def loss(machine: Machine, kind: str, ignoring: bool) -> Kernel:
         zero = splat(width, float32(0.0))
         for unit in range(begin, end):
             first, last = unit * a.per_unit, min((unit + 1) * a.per_unit, a.number)
+            # A run in blocks: vectors add up in float32, blocks in float64.
             losses, counted = float64(0.0), float64(0.0)
             for start in range(first, last, _BLOCK_VECTORS * width):
                 stop = min(start + _BLOCK_VECTORS * width, last)
@@ -62,10 +63,12 @@ def _terms(width: int, kind: str, ignoring: bool, part: bool) -> Compiled:
         if kind == "euclidean":
             difference = x - y
             return difference * difference, zero
+        # Sigmoid cross entropy of the score x: log(1 + e^x) - x * y, which overflows for no x.
         value, number = softplus(x) - x * y, one
         if ignoring:
             left_out = equal(truncated(y), splat(width, float32(a.ignored)))
             value, number = select(left_out, zero, value), select(left_out, zero, number)
+        # Lanes beyond the end were read as 0, and softplus(0) is not 0.
         if part:
             value, number = keep_lanes(value, lanes), keep_lanes(number, lanes)
         return value, number
@@ -80,6 +83,7 @@ def slope(machine: Machine, kind: str, ignoring: bool) -> Kernel:
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(PairLossArgs, args)
+        # Normalised by how many labels count: the runs of another step have left the numbers.
         divisor = as_float(a.divisor)
         if a.counts > 0:
             divisor = counted(a.kept, a.counts)

@@ -32,6 +32,7 @@ def peak(machine: Machine, rows: int, columns: int) -> Kernel:
     ) -> ir.Value:
         sums, x, y = values
         for _ in range(4):
+            # Independent sums, one a register: as many in flight as the units need to stay busy.
             for i in range(rows * columns):
                 s = b.extract_value(sums, i)
                 sums = b.insert_value(sums, emit_fma(b, x, y, s), i)
@@ -72,6 +73,7 @@ def read(machine: Machine) -> Kernel:
         a, b, c, d = none, none, none, none
         for unit in range(begin, end):
             first = int_at(args, 0) + unit * READ_BYTES
+            # Four vectors of 4 * width bytes each step.
             for at in range(first, first + READ_BYTES, 16 * width):
                 a = a + load(width, at)
                 b = b + load(width, at + 4 * width)

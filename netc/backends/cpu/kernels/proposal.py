@@ -41,14 +41,17 @@ def propose(machine: Machine) -> Kernel:
         bottom = float_at(a.info, 0) - float32(1.0)
         for unit in range(begin, end):
             for kind in range(a.kinds):
+                # Anchors of one image, [cell][kind]; boxes of all images, [image][cell][kind].
                 anchor = a.anchors + 16 * (unit % a.cells * a.kinds + kind)
                 target = a.boxes + 16 * (unit * a.kinds + kind)
                 change = load(4, a.deltas + unit * a.ld + 16 * kind)
                 store(scratch, change)
+                # Sides count both end pixels, as in py-faster-rcnn: width = x2 - x1 + 1.
                 wide = float_at(anchor, 2) - float_at(anchor, 0) + float32(1.0)
                 high = float_at(anchor, 3) - float_at(anchor, 1) + float32(1.0)
                 x = float_at(anchor, 0) + wide * float32(0.5) + float_at(scratch, 0) * wide
                 y = float_at(anchor, 1) + high * float32(0.5) + float_at(scratch, 1) * high
+                # All four exponentials at once; the two of the sides are used.
                 store(scratch, exp(change))
                 half = float_at(scratch, 2) * wide * float32(0.5)
                 tall = float_at(scratch, 3) * high * float32(0.5)
@@ -87,6 +90,7 @@ def best(machine: Machine, keep_small: bool) -> Kernel:
         room = (a.after + width - 1) // width * width
         for image in range(begin, end):
             boxes = a.boxes + 16 * image * number
+            # Candidates as pairs of a rank and an index; small ones are left out, or score 0.
             found = 0
             for index in range(number):
                 large = _is_large(a, boxes + 16 * index)
@@ -110,6 +114,7 @@ def rows(machine: Machine, keep_small: bool, scored: bool) -> Kernel:
         row = 0
         for image in range(a.images):
             kept = a.kept + 8 * image * (1 + a.after)
+            # Rows are [image, x1, y1, x2, y2], the best of an image first.
             for k in range(int_at(kept, 0)):
                 index = int_at(kept, 1 + k)
                 box = a.boxes + 16 * (image * a.cells * a.kinds + index)

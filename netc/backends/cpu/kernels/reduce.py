@@ -41,11 +41,13 @@ def reduce(machine: Machine, number: str) -> Kernel:
     @njit(inline="always")
     def row(a: Record, pixel: int, inverse: float, zero: float) -> None:
         source, target = a.input + pixel * a.ld, a.output + pixel * a.output_ld
+        # A pixel's channels in words: 2 of bfloat16 or 4 codes; the last word is filled up.
         main = a.channels // width * width
         for c in range(0, main, width):
             whole(source + 4 * c, target + size * c, inverse, zero, 0, 0)
         if main < a.channels:
             left = a.channels - main
+            # Products read whole words: the lanes over hold what rounding makes of 0.
             stored = (left + per_word - 1) // per_word * per_word
             part(source + 4 * main, target + size * main, inverse, zero, left, stored)
 

@@ -97,10 +97,12 @@ def _row_loss(width: int, probabilities: bool) -> Compiled:
 
     It writes the row's probabilities where they are wanted.
     """
+    # exp(score - greatest): none overflows, and the greatest's is 1.
     exponentials, divide = _exponentials(width, probabilities), _divide(width)
 
     @njit(inline="always")
     def logarithm(score: float, top: float, total: float) -> float:
+        # Caffe takes log(max(probability, FLT_MIN)): a chance of 0 costs 87, not infinity.
         chance = first_lane(exp(splat(width, score) - splat(width, top))) / total
         if chance != chance:  # no number; the polynomial of the logarithm would make one of it
             return chance
@@ -142,12 +144,15 @@ def slope(machine: Machine) -> Kernel:
                 source, target = a.input + row * a.ld, a.output + row * a.output_ld
                 label = label_of(float_at(a.labels + row * a.label_step, 0))
                 known = label >= 0 and label < a.classes
+                # A row that does not count gives nothing.
                 if not known or label == a.ignored:
                     for c in range(0, a.classes, width):
                         store_part(target + 4 * c, zero, a.classes - c)
                 else:
                     weight = weight_of(a, label)
                     _, total = exponentials(a, source, target)
+                    # dx = (probability, less 1 of the label) * weight * factor; the label's element
+                    # is worked out first, since the sweep overwrites it.
                     own = float_at(target, label) / total - float32(1.0)
                     scaled(target, a.classes, total, weight, factor)
                     set_float(target, label, own * weight * factor)
@@ -165,6 +170,7 @@ def _exponentials(width: int, written: bool) -> Compiled:
     @njit(inline="always")
     def row(a: Record, source: int, target: int) -> tuple[float, float]:
         lowest = splat(width, _LOWEST)
+        # Pass 1: the greatest score; pass 2: exponentials, and their sum.
         best = lowest
         for c in range(0, a.classes, width):
             best = maximum(load_rest(source + 4 * c, a.classes - c, lowest), best)

@@ -41,6 +41,7 @@ from netc.backends.shared.cook_toom import Filtering
 
 def transform(machine: Machine, outputs: Pair, taps: Pair) -> Kernel:
     """Make all planes of the outputs' gradient; units are tiles of ``outputs``."""
+    # The gradient of the outputs is the filter here: what are taps and outputs is exchanged.
     turned = Filtering(taps, outputs)
     matrices = turned.matrices[0].filter, turned.matrices[1].filter
     tiles = tile_planes(machine.width, TileTransform(outputs, outputs, turned.sides, matrices))
@@ -67,14 +68,17 @@ def outer(machine: Machine, outputs: Pair, taps: Pair, tile: int, vectors: int) 
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(OuterArgs, args)
+        # Scratch: [taps of a vector of lanes: tap][lane] [sums: plane][number of the tile][lane].
         sums_of_planes = scratch + 4 * width * count_of_taps
         for unit in range(begin, end):
             numbers = a.numbers + unit * tile * a.numbers_gap
             for lane in range(0, a.count, lanes):
+                # Stage 2: for each plane the outer products of a tile of numbers, over all tiles.
                 for plane in range(planes):
                     shift = a.table + 8 * TAP_NUMBERS * plane
                     sums = over_block(a, 0, shift, zeros(), numbers, lane)
                     keep(sums, sums_of_planes + plane * size)
+                # Stage 3: each number's sums of all planes, back to taps: AT m A.
                 for t in range(tile):
                     out = a.output + (unit * tile + t) * a.output_number
                     for v in range(0, min(lanes, a.count - lane), width):
@@ -90,6 +94,7 @@ def _write(width: int, taps: int) -> Compiled:
 
     @njit(inline="always")
     def write(a: Record, out: int, made: int, left: int) -> None:
+        # Lanes side by side in the gradient are stored as vectors, else one by one.
         if a.output_lane == 4:
             for tap in range(taps):
                 value = load(width, made + 4 * width * tap)

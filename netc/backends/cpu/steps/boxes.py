@@ -90,6 +90,10 @@ class DetectionSteps:
     def _sizes(self) -> tuple[int, int, int]:
         """Floats of boxes, of what is kept, and of pairs."""
         classes = self.params.classes
+        # What the steps hand over, in floats:
+        #
+        #   [boxes: image, prior, class or 1, 4][kept: image, class, 1 + limit int64]
+        #   [pairs: twice what an image keeps, int64]
         boxes = 4 * self.images * self.priors * self.each
         kept = _INT * self.images * classes * (1 + self.limit)
         return boxes, kept, 2 * _INT * classes * self.limit
@@ -102,6 +106,7 @@ class DetectionSteps:
     def steps(self, name: str, memory: Place, out: RowsTarget, target: Machine) -> list[Step]:
         """Boxes, the best of each class, rows."""
         boxes, kept, _ = self._sizes
+        # Step 1 writes boxes, step 2 reads them and writes what is kept, step 3 reads both.
         kept_at, pairs_at = moved(memory, boxes), moved(memory, boxes + kept)
         return [
             self._decode(name, memory),
@@ -193,6 +198,7 @@ class Proposals:
         self, name: str, memory: Place, out: RowsTarget, tops: list[View], target: Machine
     ) -> list[Step]:
         """Boxes, the best of each image, rows."""
+        # As for detections: [boxes: image, cell, kind, 4][kept: image, 1 + after int64].
         kept, params = moved(memory, self._boxes), self.params
         anchors = placed_anchors(params, (self.scores.h, self.scores.w))
         moves = ProposeArgs(
@@ -239,6 +245,7 @@ class Proposals:
             self.cells,
             self.kinds,
             self.info.place,
+            # The info is height, width, scale; or height, width, scale down, scale across.
             3 if self.info.c > 3 else 2,
             float(params.min_size),
             params.before,

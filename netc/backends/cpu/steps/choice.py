@@ -51,10 +51,13 @@ def convolution_steps(
     sizes = tuple(view.c for view in outputs)
     shape = ConvShape(y.n, x.c, sizes, y.h, y.w, geometry)
     algorithm = choose_algorithm(shape, target, exact)
+    # Vectors of channels that need no sum over channels, or over a few of a group.
     if algorithm in (DEPTHWISE, GROUPED):
         return [depthwise_step(name, x, y, weights, geometry, epilogue)]
+    # One product of (pixels x taps * channels) by (taps * channels x outputs).
     if algorithm == PRODUCT:
         return [conv_step(name, x, outputs, weights, geometry, target, epilogue)]
+    # Winograd's algorithm knows no groups: each is a convolution of its slices of channels.
     return [
         step
         for group in range(geometry.groups)

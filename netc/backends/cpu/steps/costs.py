@@ -66,6 +66,7 @@ class ConvShape:
 def choose_algorithm(shape: ConvShape, target: Machine, exact: bool = False) -> str:
     """The name of the algorithm that should be fastest."""
     geometry = shape.geometry
+    # One channel a group: no sum over channels, vectors run over the groups.
     if geometry.groups > 1 and (geometry.groups,) == (shape.inputs,) == shape.outputs:
         return DEPTHWISE
     if _in_a_vector(shape, target.width):

@@ -68,6 +68,8 @@ def _of_codes(step: Step, reduced: ReducedArithmetic, target: Machine, epilogue:
     args = DepthwiseArgs(*step.args[fields:])._replace(channels=channels)  # type: ignore[arg-type]
     options = {**dict(step.kernel.options), "formats": reduced.formats}
     codes = elements(args.weights)  # type: ignore[arg-type]
+    # Sums of codes w * (x - zero) = sum w * x - zero * sum w: the second term is known now,
+    # and goes into the constants that finish a sum.
     if has_products(target, "int8") and 0 < window.kernel_y <= _ROWS and window.kernel_x:
         sums = codes.sum(axis=0, dtype=np.float64)[:channels]
         reduced = replace(reduced, summands=(-reduced.zero * sums).astype(np.int32))

@@ -146,6 +146,7 @@ def chain_step(name: str, x: View, y: View, operations: Sequence[Operation]) -> 
     if all(v.ld == v.c for v in views) and not any(o.constants is not None for o in operations):
         x, y = _rows(x), _rows(y)
         operations = [replace(o, view=_rows(o.view)) if o.view else o for o in operations]
+    # Units of about as many elements, whatever the shape: the loop's cost a unit is fixed.
     per_unit = max(1, _UNIT_ELEMENTS // x.c)
     header = ChainArgs(x.place, 4 * x.ld, y.place, 4 * y.ld, x.pixels, x.c, per_unit)
     kernel = jit.spec("elementwise", "chain", operations=tuple(o.name for o in operations))
@@ -161,12 +162,14 @@ def chain_step(name: str, x: View, y: View, operations: Sequence[Operation]) -> 
 
 def _rows(view: View) -> View:
     """A dense view as pixels of many channels: rows, or parts of what is one long row."""
+    # A row of an image without gaps is one pixel of w * c channels: full vectors but the last.
     size = view.w * view.c
     parts = next((k for k in _PARTS if size > k * _UNIT_ELEMENTS and size % k == 0), 1)
     return replace(view, w=parts, c=size // parts, ld=size // parts)
 
 
 def _arguments(operation: Operation) -> list[Argument]:
+    # In the order in which CHAIN_ARGUMENTS counts them: address and ld, numbers, constants.
     found: list[Argument] = []
     if operation.view:
         found += [operation.view.place, 4 * operation.view.ld]

@@ -73,6 +73,7 @@ def linear_step(
     kernel = jit.spec(
         "linear", "linear", images=images, rows=rows, activation=activation.kind, half=half
     )
+    # Addresses of the tile's rows, int64, and its results, each row a vector longer.
     scratch = 8 * (images + rows) + 4 * images * (rows + _LANES)
     return Step(name, kernel, args, math.ceil(len(weights) / rows), scratch)
 
@@ -88,6 +89,7 @@ def _halved(weights: Array) -> NDArray[np.float16]:
 
 def _to_tiles(values: Weights | None, outputs: int, rows: int) -> Weights:
     """A flat copy that may be read as vectors at any tile's start; zeros where there is none."""
+    # Tiles start at multiples of ``rows``, and a vector may reach beyond the last.
     shape = (outputs + rows + _LANES,)
 
     def by_numpy(values: Array) -> Array:

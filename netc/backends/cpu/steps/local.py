@@ -58,6 +58,7 @@ def local_step(
 def _packed(weights: Array, group: int, width: int) -> Array:
     """[place][group][panel][tap][channel][lane]."""
     outputs, channels, kernel_y, kernel_x, high, wide = weights.shape
+    # A place's weights are one run of memory, in the order in which the kernel reads it.
     by_output = weights.reshape(group, outputs // group, -1)
     panels = _panels(by_output, width).reshape(
         group, -1, width, channels, kernel_y * kernel_x, high * wide

@@ -113,6 +113,8 @@ def softmax_slope_steps(
         divisor: what it is divided by; None for the number of labels that count.
     """
     kernel = jit.spec("softmax_loss", "slope")
+    # The divisor is known before the run: one step. Else labels are counted first, into the
+    # workspace, and each row's step adds up the counts in their order.
     if divisor is not None or rows.ignored is None:
         by = float(np.float32(max(1, rows.rows) if divisor is None else divisor))
         args = rows.args(*output, top=top, divisor=by)
@@ -174,6 +176,7 @@ class Pairs:
 
 def pair_loss_steps(name: str, pairs: Pairs, output: Place) -> list[Step]:
     """The loss, one float."""
+    # Two floats of a run: its losses, and how many of its pairs counted.
     memory = 8 * pairs.units
     args = TotalArgs(Workspace(), pairs.units, 2, float(pairs.divisor or 0), output)
     return [

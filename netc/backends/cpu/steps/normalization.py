@@ -32,6 +32,7 @@ def lrn_across_step(name: str, x: View, y: View, response: Response) -> Step:
     seen = replace(response, size=min(response.size, 2 * x.c - 1))  # there are no more channels
     kernel = jit.spec("normalization", "across", power=power, size=seen.size)
     args = _lrn_args(x, y, seen, factor, seen.k)
+    # A pixel's squares with a window of zeros on either side, and whole vectors.
     scratch = 4 * (2 * seen.size + x.c + 32)
     return Step(name, kernel, args, x.pixels, scratch, grain=8, pointwise_reads=(x.place,))
 
@@ -51,6 +52,7 @@ def lrn_back_step(
     y is what is left of the result where a later layer has changed it in place, else None.
     """
     width, reach = _VECTOR, min((response.size - 1) // 2, x.c)
+    # A row of the kernel's scratch memory, in bytes: [margin][channels, whole vectors][margin].
     margin = 4 * (math.ceil(reach / width) * width)
     row = 4 * (math.ceil(x.c / width) + 1) * width + 2 * margin
     factor = response.alpha / response.size

@@ -199,10 +199,12 @@ def _tiles(machine: Machine, lanes: int, numbers: int) -> _Tiling:
         return max(tile * vectors, tile + vectors) + 1.0
 
     def total(tile: int, vectors: int) -> float:
+        # Whole tiles, and a smaller one for the numbers that are left.
         rest = numbers % tile
         each = numbers // tile * cost(tile, vectors) + (cost(rest, vectors) if rest else 0)
         return math.ceil(lanes / (vectors * machine.width)) * each
 
+    # Ties go to the larger tile: fewer sweeps over the lanes.
     choices = [
         (total(tile, vectors), -tile, vectors)
         for vectors in range(1, 5)

@@ -54,6 +54,7 @@ def panels(
     target = aligned_zeros(shape)
 
     def steps(machine: Machine) -> list[Step]:
+        # Taps that lie apart are packed by a step each, into their own rows of every panel.
         parts = [target] if len(layouts) == 1 else [target[:, tap] for tap in range(taps)]
         pairs = zip(layouts, parts, strict=True)
         return [one.rows(part, 4 * lanes, taps, machine) for one, part in pairs if one]
@@ -148,6 +149,7 @@ def _layout(array: AnyArray, lanes: int) -> _Layout | None:
     for size, stride in zip(sizes, strides, strict=True):
         taps = np.add.outer(taps, stride * np.arange(size)).reshape(-1)
     first = int(taps.min())
+    # Where each tap stands among its filter's floats: a table for the kernel.
     order = (taps - first) // 4
     if sorted(order) != list(range(len(taps))):
         return None
@@ -174,6 +176,7 @@ class _Layout:
         self.tap_of = np.argsort(order)
         self.lanes = lanes
         self.joined = self.input_step == 4 * self.taps
+        # A unit's rows of taps and inputs, for a vector of outputs, stay in the first cache.
         at_once = _BLOCK // (_VECTOR * self.taps) // 16 * 16
         self.block = max(16, min(self.inputs, at_once))
 

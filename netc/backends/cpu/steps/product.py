@@ -84,10 +84,12 @@ def product_step(
     y, depth = outputs[0], max(1, math.prod(product.weights.shape[1:]))
     parts = list(_parts(outputs, product, x.c, reduced))
     sizes = [part.y.c for part in parts]
+    # How the product is cut follows from shapes and the machine alone, never from threads.
     cut = blocking or choose_blocking(y.pixels, sizes, depth, target, 4 * x.span)
     lanes = cut.columns * target.width
     known: Packed = {} if packed is None else packed
     rows = [row for part in parts for row in _panel_rows(part, lanes, epilogue, known, reduced)]
+    # Units: blocks of tiles times blocks of panels; scratch memory is of one thread.
     tiles = math.ceil(y.pixels / cut.rows)
     return Step(
         name,

@@ -40,6 +40,7 @@ def update_steps(
         results: where the parameter and its histories go.
     """
     rule, local = params.rule, has_local_rate(params)
+    # All arrays of a parameter lie in one order; results may lie over what they replace.
     data, first, second, third = _padded(arrays)
     new_data, new_first, new_second, new_third = _padded(results)
     args = UpdateArgs(

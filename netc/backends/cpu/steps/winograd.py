@@ -89,8 +89,10 @@ def winograd_steps(
     scratch = args.planes_offset + (0 if cut.split else tiles.planes * args.plane_bytes)
     blocks = math.ceil(tiles.tiles / cut.block)
     table = (*args, *chain.from_iterable(rows))
+    # Fused: one step, whose units transform, multiply and transform back a block of tiles.
     if not cut.split:
         return [Step(name, products, table, blocks, scratch, pointwise_reads=epilogue.reads)]
+    # Split: a step makes all planes in the workspace, another multiplies them, panel by panel.
     size_of_planes = tiles.planes * args.plane_bytes
     forward = jit.spec("winograd", "transform", **options)
     return [
@@ -233,6 +235,7 @@ def choose_cut(tiles: Tiling, inputs: int, outputs: Sequence[int], target: Machi
 
 def _block(tiles: int, limit: int, rows: int) -> int:
     """Tiles of a unit: whole register tiles, at most ``limit`` if it can be, spread evenly."""
+    # As many units as the limit asks for, then tiles shared evenly among them.
     units = math.ceil(tiles / max(rows, limit // rows * rows))
     return math.ceil(math.ceil(tiles / units) / rows) * rows
 

@@ -36,6 +36,7 @@ def pays(x: View, y: View, geometry: Geometry, machine: Machine) -> bool:
     if min(x.c, y.c) < _FEW_CHANNELS:  # vectors would be mostly empty
         return False
     tiles = tiling(y.n, y.h, y.w, _SIZE, geometry.kernel)
+    # Estimates in cycles of vector multiply-adds, two a cycle, as in ``costs``.
     vectors = [math.ceil(view.c / machine.width) for view in (x, y)]
     planes = 4 * tiles.planes * tiles.tiles * machine.width * sum(vectors)
     pairs = vectors[0] * y.c
@@ -67,6 +68,7 @@ def winograd_weight_steps(
         target: where the gradient goes.
         machine: for which.
     """
+    # Planes of both sides lie in the workspace: [x: plane][tile][channel] [dy: likewise].
     tiles = tiling(y.n, y.h, y.w, _SIZE, geometry.kernel)
     options = {"outputs": tiles.filtering.outputs, "taps": tiles.filtering.taps}
     flat = replace(geometry, pad=(0, 0))

@@ -11,12 +11,14 @@ KERNEL KERNEL_NAME(const value_t* x, const value_t* w, int ldx, int channels, in
     const Operands with = OPERAND_VALUES;
     const int across = (out_width + COLUMNS - 1) / COLUMNS;
     FOR_EACH(i, count) {
+        // Neighbouring threads take neighbouring channels: their loads lie side by side.
         int channel = i % (channels / VEC) * VEC, place = i / (channels / VEC);
         int column = place % across * COLUMNS, row = place / across % out_height;
         int image = place / (across * out_height);
         int top = row * STRIDE_Y - PAD_Y, left = column * STRIDE_X - PAD_X;
         const value_t* plane = x + (size_t)image * height * width * ldx + channel / MULTIPLIER;
         float sums[COLUMNS][VEC] = {};
+        // A row of the window at a time; rows outside the input add nothing.
         for (int v = 0; v < KERNEL_Y; v++) {
             int at_y = top + v * DILATION_Y;
             if ((unsigned)at_y >= (unsigned)height) continue;
@@ -34,6 +36,9 @@ KERNEL KERNEL_NAME(const value_t* x, const value_t* w, int ldx, int channels, in
                     for (int e = 0; e < VEC; e++) sums[0][e] = fmaf(seen[e], tap[e], sums[0][e]);
                 }
             } else {
+                // Each pixel under the windows of all COLUMNS is loaded once:
+                //
+                //   STRIDE_X 1, 3 taps:   output 0 = seen 0 1 2,  output 1 = seen 1 2 3,  ...
                 float seen[SPAN][VEC] = {};
 #pragma unroll
                 for (int s = 0; s < SPAN; s++) {
@@ -58,6 +63,7 @@ KERNEL KERNEL_NAME(const value_t* x, const value_t* w, int ldx, int channels, in
 #pragma unroll
         for (int t = 0; t < COLUMNS; t++) {
             if (column + t >= out_width) continue;
+            // The epilogue, then the only store of this output.
             int pixel = (image * out_height + row) * out_width + column + t;
 #pragma unroll
             for (int e = 0; e < VEC; e++)

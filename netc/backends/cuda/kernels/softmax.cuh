@@ -13,6 +13,7 @@ KERNEL KERNEL_NAME(const value_t* x, value_t* y, int rows, int length, int inner
     const value_t* from = x + (size_t)a * x_outer + (size_t)b * x_inner;
     value_t* to = y + (size_t)a * y_outer + (size_t)b * y_inner;
 
+    // The exponentials again, divided: cheaper than keeping them.
     const Row found = row_of(from, length, x_step, real, parts);
     for (int i = member; real && i < length; i += TEAM)
         store(to + (size_t)i * y_step,

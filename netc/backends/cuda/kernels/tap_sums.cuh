@@ -13,6 +13,7 @@ KERNEL KERNEL_NAME(const value_t* g, const value_t* x, value_t* y, float* partia
     const bool real = channel < channels;
     const int down = tap / taps_x * dilation_y - pad_y, right = tap % taps_x * dilation_x - pad_x;
     const int begin = blockIdx.z * share, end = begin + share < pixels ? begin + share : pixels;
+    // A thread's share: every eighth pixel from its row on, whatever the number of blocks.
     float sum = 0.0f;
 #pragma unroll 4
     for (int p = begin + row; real && p < end; p += 8) {
@@ -25,6 +26,7 @@ KERNEL KERNEL_NAME(const value_t* g, const value_t* x, value_t* y, float* partia
         sum = fmaf(load(g + (size_t)p * ldg + channel), load(x + from * ldx + channel / MULTIPLIER),
                    sum);
     }
+    // The block's eight rows are added up in order, to one sum a channel.
     parts[threadIdx.x] = sum;
     __syncthreads();
     const size_t set = (size_t)blockIdx.y * gridDim.x + blockIdx.x;
@@ -34,6 +36,7 @@ KERNEL KERNEL_NAME(const value_t* g, const value_t* x, value_t* y, float* partia
         for (int r = 0; r < 8; r++) sum += parts[r * 32 + lane];
         all[blockIdx.z * 32] = sum;
     }
+    // The sums of this block must be seen before its ticket is.
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) last[0] = atomicAdd(tickets + set, 1u) == gridDim.z - 1;
@@ -43,6 +46,7 @@ KERNEL KERNEL_NAME(const value_t* g, const value_t* x, value_t* y, float* partia
     __threadfence();
     if (row > 0 || !real) return;
     sum = 0.0f;
+    // The last block to come adds up all parts in the order of their pixels.
     for (int z = 0; z < gridDim.z; z++) sum += __ldcg(all + z * 32);
     store(y + (size_t)channel * y_row + (size_t)tap * y_tap, sum);
 }

@@ -11,6 +11,7 @@ KERNEL KERNEL_NAME(const value_t* x, value_t* planes, int ldx, int channels, int
         int image = tile / (tiles_x * tiles_y);
         int top = row * OUTPUTS - pad_y, left = column * OUTPUTS - pad_x;
         const value_t* plane = x + (size_t)image * height * width * ldx + channel;
+        // The tile's inputs; zeros where it reaches beyond the image.
         float seen[SIDE][SIDE][VEC] = {}, half[SIDE][SIDE][VEC];
 #pragma unroll
         for (int v = 0; v < SIDE; v++) {
@@ -22,6 +23,7 @@ KERNEL KERNEL_NAME(const value_t* x, value_t* planes, int ldx, int channels, int
             }
         }
 #pragma unroll
+        // Down the columns: half = BT d. BT's zeros are constants, and cost nothing.
         for (int e = 0; e < SIDE; e++) {
 #pragma unroll
             for (int u = 0; u < SIDE; u++) {
@@ -35,6 +37,7 @@ KERNEL KERNEL_NAME(const value_t* x, value_t* planes, int ldx, int channels, int
                 }
             }
         }
+        // Along the rows: half B, stored as it is made.
         value_t* to = planes + (size_t)tile * SIDE * SIDE * channels + channel;
 #pragma unroll
         for (int e = 0; e < SIDE; e++) {

@@ -49,6 +49,7 @@ def config_launches(
     emission: CudaEmitContext, product: Product, config: ProductConfig, taken: int = 0
 ) -> list[Launch]:
     """The launches of a product by a configuration."""
+    # Transforms around a batch of products, one a plane, each by the inner configuration.
     if config.winograd:
         inner = config._replace(winograd=0)
         return winograd_launches(
@@ -57,6 +58,7 @@ def config_launches(
             config.winograd,
             lambda one, used: config_launches(emission, one, inner, used),
         )
+    # Few rows: a matrix times some vectors, bound by reading the weights.
     if config.rows:
         return [rows_launch(emission, product)]
     if config.algorithm is not None:

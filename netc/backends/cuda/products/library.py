@@ -74,6 +74,7 @@ def operation_of(
     emission: CudaEmitContext, product: Product, epilogue: LibraryEpilogue
 ) -> LibraryProduct | None:
     """What a library is asked for; None for a product that none of them knows."""
+    # Libraries know rectangular windows over whole pixels, one output, no phases.
     window = product.window or Geometry()
     alone = len(product.targets) == 1 and product.phases is None and not emission.exact
     if not alone or (product.window is None and not product.pointwise):
@@ -100,6 +101,7 @@ def operation_of(
         epilogue.other.ld if epilogue.other else 0,
         epilogue.relu,
         epilogue.other is not None and overlap(epilogue.other, y),
+        # Alignment in bytes: of every place and distance that the library will step by.
         next(a for a in (16, 8, 4, 2) if all(item * step % a == 0 for step in steps)),
     )
 
@@ -114,6 +116,8 @@ def library_launches(
     """A product by a library's algorithm, and a kernel for the rest of its epilogue."""
     target, item = product.targets[0], emission.precision.item
     y, memory = target.view, taken
+    # The rest of the epilogue would read what the library has overwritten: let it write to
+    # the workspace, and the chain's kernel bring it home.
     if any(overlap(y, read) for read in _read_later(emission, target, epilogue)):
         y = dense(Workspace(taken), y.n, y.h, y.w, y.c)
         memory += -(-y.count // 128) * 128

@@ -86,6 +86,7 @@ class Product:
         """Its size, as far as that decides how it is best computed."""
         if self.phases is not None:
             table = self.phases.table
+            # The largest phase decides: grid.y runs over phases, and blocks beyond one's end stop.
             pixels = self.x.n * int((table[:, 6] * table[:, 7]).max())
             parts = self.groups * self.phases.count
             length = int(table[:, 1].max()) * self.channels

@@ -33,6 +33,7 @@ def tiled_launch(
     """
     item, tile = emission.precision.item, config.tile
     size = product.size(item)
+    # One counter a tile: the last split to come adds up the others' sums in order.
     counters = block_count(size, tile) if config.splits > 1 else 0
     # The grid: tiles of pixels x channels; groups or phases; splits of K.
     grid = (math.ceil(size.pixels / tile.m) * n_tiles(size, tile), size.parts, config.splits)
