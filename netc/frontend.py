@@ -33,6 +33,7 @@ from netc.ir.types import Shape
 from netc.ir.verify import verify
 from netc.language.read import read_document
 from netc.lower import lower
+from netc.migrate.data_fields import bind_data_fields
 from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
 from netc.ops.catalog import CATALOG, LAYERS, has_role
@@ -117,7 +118,8 @@ def read_net(
         document = read_document(source, known, arguments.definitions(define), folder)
         check_kind(document, known)
         if not tolerant:
-            return NetText(*upgrade_net(bind_net(document, type)), folder=folder)
+            bound = bind_data_fields(document, lambda text: bind_net(text, type))
+            return NetText(*upgrade_net(bound), folder=folder)
         bound, found = bind_known(document, lambda text: bind_net(text, type))
         return NetText(*upgrade_net(bound), found, folder)
 

@@ -56,7 +56,7 @@ def _current(document: Document, schema: Schema) -> Document:
     Raises:
         NetcError: wrong-file, where it is no net; or what binding or upgrading it raises.
     """
-    text = upgraded_text(document, schema)
+    text = upgraded_text(document, schema, written=True)
     if text.kind != "net":
         name = document.source.name
         raise NetcError(Diagnostic("wrong-file", f"`{name}` is a {text.kind}, not a net"))

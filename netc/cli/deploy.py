@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Derive the net, see that it can run, write it."""
-    text = read_net_text(args)
+    text = read_net_text(args, written=False)
     weights = load_weights(args.weights) if args.weights else None
     state = NetState("TEST", args.level, tuple(args.stage)) if args.stage or args.level else None
     made, beside = _deployed(args, text, state, weights)

@@ -54,13 +54,13 @@ def test_state(args: argparse.Namespace) -> NetState:
     return NetState("TEST", args.level, tuple(args.stage))
 
 
-def read_net_text(args: argparse.Namespace) -> UpgradedText:
+def read_net_text(args: argparse.Namespace, *, written: bool = True) -> UpgradedText:
     """The net of the first argument, in the current format.
 
     Raises:
         NetcError: wrong-file, or it cannot be read, parsed, bound or upgraded.
     """
-    text = read_text(args.net, args)
+    text = read_text(args.net, args, written=written)
     if text.kind != "net":
         raise NetcError(Diagnostic("wrong-file", f"`{args.net}` is a {text.kind}, not a net"))
     return text

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.language.read import read_document
 from netc.migrate.change import Change
+from netc.migrate.data_fields import bind_data_fields
 from netc.migrate.generations import bind_net
 from netc.migrate.solver import upgrade_solver
 from netc.migrate.upgrade import upgrade_net
@@ -62,12 +64,13 @@ def net_source(path: str, schema: Schema) -> Source:
     return definition_text(path, schema.message("NetParameter"))
 
 
-def read_text(path: str, args: argparse.Namespace) -> UpgradedText:
+def read_text(path: str, args: argparse.Namespace, *, written: bool = False) -> UpgradedText:
     """A net, solver or label map in the current format.
 
     Args:
         path: of the file, ``-`` for standard input.
         args: with ``define`` and ``schema`` of ``add_text_arguments``.
+        written: the text is written again: no field of it may be passed over.
 
     Raises:
         NetcError: the text cannot be read, parsed, bound or upgraded.
@@ -76,11 +79,13 @@ def read_text(path: str, args: argparse.Namespace) -> UpgradedText:
     folder = None if path == STDIN else Path(path).parent
     with collection_paused():
         document = read_document(net_source(path, schema), schema, dict(args.define), folder)
-        return upgraded_text(document, schema)
+        return upgraded_text(document, schema, written=written)
 
 
-def upgraded_text(document: Document, schema: Schema) -> UpgradedText:
+def upgraded_text(document: Document, schema: Schema, *, written: bool = False) -> UpgradedText:
     """The document as the kind of text it looks like.
+
+    Where it is not to be written again, fields of data layers that no schema has are passed over.
 
     Raises:
         NetcError: it cannot be bound or upgraded, or is another kind of text.
@@ -91,7 +96,9 @@ def upgraded_text(document: Document, schema: Schema) -> UpgradedText:
     if type.name == "LabelMap":
         return UpgradedText("label map", document, bind_net(document, type), ())
     check_kind(document, schema)
-    net = bind_net(document, schema.message("NetParameter"))
+    type = schema.message("NetParameter")
+    bind = partial(bind_net, type=type)
+    net = bind(document) if written else bind_data_fields(document, bind)
     return UpgradedText("net", document, *upgrade_net(net))
 
 

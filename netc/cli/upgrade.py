@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if target or (alone and _names_weights(args.output)):
             _check_no_weights(args.text)
-        old = read_text(args.text, args)
+        old = read_text(args.text, args, written=True)
     except NetcError as error:
         if alone and error.diagnostics[0].code == "swapped-arguments":
             return _upgrade_alone(args)

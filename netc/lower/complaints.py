@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from netc.diagnostics import (
     Diagnostic,
@@ -10,8 +10,10 @@ from netc.diagnostics import (
     counted,
     did_you_mean,
 )
+from netc.migrate.data_fields import PASSED_OVER
 from netc.migrate.names import current_type
 from netc.ops.define import ErasedOp
+from netc.schema.hints import OWN_SCHEMA
 from netc.schema.message import Message
 
 
@@ -25,6 +27,19 @@ def unlisted(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:
         "note",
         help=did_you_mean(kind, known),
     )
+
+
+def passed_over(layer: Message) -> Iterator[Diagnostic]:
+    """The warning unknown-data-field for each field of a data layer that no schema has."""
+    for index, name in enumerate(layer.get(PASSED_OVER)):
+        yield Diagnostic(
+            "unknown-data-field",
+            f"layer `{layer.get('name')}` ({layer.get('type')}): no schema has the field `{name}`; "
+            "it says how data are read, and is passed over",
+            layer.span_of(PASSED_OVER, index),
+            "warning",
+            help=("feed this layer's tops: its data are not read", OWN_SCHEMA),
+        )
 
 
 def unknown_type(layer: Message, kind: str, known: Collection[str]) -> Diagnostic:

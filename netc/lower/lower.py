@@ -18,7 +18,7 @@ from netc.diagnostics import (
 from netc.ir.graph import Graph, Node, ParamSpec
 from netc.ir.types import Shape
 from netc.lower.blobs import NamePool
-from netc.lower.complaints import check_arity, check_each, unknown_type, unlisted
+from netc.lower.complaints import check_arity, check_each, passed_over, unknown_type, unlisted
 from netc.lower.losses import counted
 from netc.lower.parsed import Parsed
 from netc.lower.readings import meant
@@ -107,6 +107,7 @@ def lower(
 
 
 def _walk_layer(walk: _LayerWalk, layer: Message) -> None:
+    walk.collector.extend(passed_over(layer))
     op = _op(walk, layer)
     bottoms = _read_bottoms(walk, layer)
     params = None if op is None else _params(walk, layer, op)

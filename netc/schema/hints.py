@@ -36,7 +36,7 @@ def unknown_field_help(
         or _own_block(name, type, siblings)
         or did_you_mean(name, type.fields) + _own_schema(name)
         or _beside(name, around)
-        or (_OWN_SCHEMA,)
+        or (OWN_SCHEMA,)
     )
 
 
@@ -138,11 +138,11 @@ def _thing(type: MessageType) -> str:
     return "layer" if type.name.endswith("LayerParameter") else type.name
 
 
-_OWN_SCHEMA = "if your Caffe has a caffe.proto of its own, give it with --schema"
+OWN_SCHEMA = "if your Caffe has a caffe.proto of its own, give it with --schema"
 
 
 def _own_schema(name: str) -> tuple[str, ...]:
-    return (_OWN_SCHEMA,) if name.endswith("_param") else ()
+    return (OWN_SCHEMA,) if name.endswith("_param") else ()
 
 
 def unquoted_help(scalar: Scalar, field: FieldType) -> str:

@@ -32,11 +32,12 @@ def bind_known(
                 replace(d, severity="warning", message=f"{d.message}; it is passed over")
                 for d in unknown
             ]
-            document = _without(document, {d.span for d in unknown if d.span})
+            document = without(document, {d.span for d in unknown if d.span})
     return bind(document), tuple(diagnostics)
 
 
-def _without(document: Document, spans: Collection[Span]) -> Document:
+def without(document: Document, spans: Collection[Span]) -> Document:
+    """The document without the fields whose names stand at these places."""
     return document._replace(fields=_kept(document.fields, spans))
 
 

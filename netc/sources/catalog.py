@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netc.diagnostics import Collector
+from netc.diagnostics import Collector, NetcError
 from netc.ir.graph import Array
+from netc.lower.complaints import passed_over
 from netc.lower.rules import NetState, filter_layers, merged_state
 from netc.schema.message import Message
 from netc.sources.annotated import AnnotatedSource
@@ -127,9 +129,11 @@ def open_sources(
     boxes are filled up, so that few shapes come: each shape is planned for itself.
 
     Raises:
-        NetcError: file-not-found, bad-record, out-of-range, missing-package, at the layer.
+        NetcError: unknown-data-field, file-not-found, bad-record, out-of-range, missing-package,
+            at the layer.
     """
     layers = filter_layers(net, merged_state(net, state), Collector())
+    _check_known([layer for layer in layers if layer.get("type") in SOURCES])
     broken: set[str] | None = set() if skip_broken else None
     found = {
         layer.get("name"): SOURCES[layer.get("type")](
@@ -139,6 +143,17 @@ def open_sources(
         if layer.get("type") in SOURCES
     }
     return NetSources(found, broken, share, steady=steady) if found else None
+
+
+def _check_known(layers: Sequence[Message]) -> None:
+    """Check that no field of data layers was passed over: their data would be read otherwise.
+
+    Raises:
+        NetcError: unknown-data-field.
+    """
+    told = [replace(d, severity="error") for layer in layers for d in passed_over(layer)]
+    if told:
+        raise NetcError(told)
 
 
 def _phase(layer: Message, state: NetState) -> str:
