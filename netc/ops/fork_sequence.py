@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from netc.ir.types import Shape, count, show
@@ -17,6 +17,7 @@ from netc.ops.define import (
     LayerContext,
     OpDef,
     ShapeError,
+    Stand,
     WeightSpec,
     copies,
     full_extent,
@@ -35,16 +36,23 @@ class LstmParams:
     Args:
         num_output: hidden units; the top is (steps * streams, num_output).
         streams: sequences side by side (``batch_size``): row t * streams + n of the bottom is step
-            t of sequence n.
+            t of sequence n; None where no text says it, which is 1 but for bottoms of three axes.
         weight_filler, bias_filler: of the trained arrays.
         threshold: bound of the gradients at the gates' inputs; 0 for none (``clipping_threshold``).
+        apart: the bottom is steps x streams x values, and the top has these axes too.
     """
 
     num_output: int
-    streams: int
+    streams: int | None
     weight_filler: Filler
     bias_filler: Filler
     threshold: float = 0.0
+    apart: bool = False
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences there are side by side."""
+        return self.streams or 1
 
 
 def _parse_lstm(layer: Message, context: LayerContext) -> LstmParams:
@@ -52,28 +60,36 @@ def _parse_lstm(layer: Message, context: LayerContext) -> LstmParams:
     p = reject_unknown_fields(layer.get("lstm_param"), *names)
     return LstmParams(
         required_number(p, "num_output"),
-        required_number(p, "batch_size") if p.has("batch_size") else 1,
+        required_number(p, "batch_size") if p.has("batch_size") else None,
         parse_filler(p.get("weight_filler")),
         parse_filler(p.get("bias_filler")),
         p.get("clipping_threshold") if p.has("clipping_threshold") else 0.0,
     )
 
 
+def _with_axes(params: LstmParams, inputs: Sequence[Shape]) -> Stand | None:
+    """CTPN's Lstm, of which CaffeOCR's is a copy: steps and streams are axes of their own."""
+    if len(inputs[0]) != 3 or (params.streams is not None and not params.apart):
+        return None
+    return Stand(LSTM.name, replace(params, streams=inputs[0][1], apart=True))
+
+
 def _lstm_shape(params: LstmParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    rows = inputs[0][0] if inputs[0] else 0
-    if not rows or rows % params.streams:
+    rows = count(inputs[0], 0, 2 if params.apart else 1) if inputs[0] else 0
+    if not rows or rows % params.sequences:
         raise ShapeError(
-            f"the bottom's rows are steps times `batch_size` {params.streams}, and it is "
+            f"the bottom's rows are steps times `batch_size` {params.sequences}, and it is "
             f"{show(inputs[0])}",
             "lstm_param.batch_size",
         )
     if len(inputs) > 1 and count(inputs[1]) != rows:
         raise ShapeError(f"{rows} rows need as many markers, they are {show(inputs[1])}")
-    return ((rows, params.num_output),)
+    first = inputs[0][:2] if params.apart else (rows,)
+    return ((*first, params.num_output),)
 
 
 def _lstm_weights(params: LstmParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
-    hidden, size = params.num_output, count(inputs[0], 1)
+    hidden, size = params.num_output, count(inputs[0], 2 if params.apart else 1)
     return (
         WeightSpec((4 * hidden, size), params.weight_filler),
         WeightSpec((4 * hidden, hidden), params.weight_filler),
@@ -82,8 +98,8 @@ def _lstm_weights(params: LstmParams, inputs: Sequence[Shape]) -> tuple[WeightSp
 
 
 def _lstm_cost(params: LstmParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
-    rows, hidden = outputs[0]
-    return Cost(4 * rows * hidden * (count(inputs[0], 1) + hidden), 10 * rows * hidden)
+    hidden = outputs[0][-1]
+    return Cost(4 * hidden * (count(inputs[0]) + count(outputs[0])), 10 * count(outputs[0]))
 
 
 def _markers(given: AnyArray, shape: Shape) -> AnyArray:
@@ -107,7 +123,8 @@ def _lstm(params: LstmParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray
     for the processor moves a pointer on that it does not read (lstm_layer.cpp).
     """
     steps = list(lstm_steps(params, inputs, weights))
-    return (np.stack([step.hidden for step in steps]).reshape(-1, params.num_output),)
+    hidden = np.stack([step.hidden for step in steps])
+    return (hidden if params.apart else hidden.reshape(-1, params.num_output),)
 
 
 class LstmStep(NamedTuple):
@@ -125,9 +142,9 @@ class LstmStep(NamedTuple):
 
 def lstm_steps(params: LstmParams, inputs: Arrays, weights: Arrays) -> Iterator[LstmStep]:
     """The steps in order; ``weights`` are those of the input, the recurrent ones and the bias."""
-    x = np.asarray(inputs[0]).reshape(inputs[0].shape[0], -1)
     own, recurrent, bias = (np.asarray(weight) for weight in weights)
-    streams, hidden = params.streams, params.num_output
+    x = np.asarray(inputs[0]).reshape(-1, own.shape[1])
+    streams, hidden = params.sequences, params.num_output
     units = (x @ own.T + bias).reshape(-1, streams, 4 * hidden)
     marks = np.ones(units.shape[:2], x.dtype)
     if len(inputs) > 1:
@@ -155,6 +172,7 @@ LSTM = OpDef(
     reference=_lstm,
     family="linear",
     host=True,
+    by_shape=_with_axes,
 )
 
 

@@ -340,3 +340,15 @@ def test_locally_connected_layers_of_2014_are_read() -> None:
     graph = build(read_net(Source("net.prototxt", text)).message).graph
     assert [node.op for node in graph.nodes] == ["LocallyConnected"]
     assert graph.shape("y") == (1, 3, 4, 4)
+
+
+def test_lstm_of_steps_and_streams_keeps_their_axes() -> None:
+    x = normal(5, 2, 4)
+    filler = 'weight_filler { type: "gaussian" std: 1 }'
+    fields = f"lstm_param {{ num_output: 3 {filler} %s }}"
+    kind = 'layer { name: "l" type: "Lstm" BOTTOMS TOPS ' + fields + " }"
+    made = run(kind % "", x=x)
+    assert made["y"].shape == (5, 2, 3)
+    flat = run(kind % "batch_size: 2", x=x.reshape(10, 4))
+    np.testing.assert_array_equal(made["y"].reshape(10, 3), flat["y"])
+    assert run(kind % "", x=x.reshape(10, 4))["y"].shape == (10, 3)

@@ -19,7 +19,7 @@ def _units(params: LstmParams, saved: Saved, top: AnyArray) -> tuple[AnyArray, l
     """The gradients of every step's units, (steps, streams, 4 * hidden), and the steps."""
     bottoms = [array for array in saved.inputs if array is not None]
     steps = list(lstm_steps(params, bottoms, saved.weights))
-    arriving = top.reshape(len(steps), params.streams, params.num_output).copy()
+    arriving = top.reshape(len(steps), params.sequences, params.num_output).copy()
     cell = np.zeros_like(arriving[0])
     found = np.zeros((*arriving.shape[:2], 4 * params.num_output), top.dtype)
     for at in reversed(range(len(steps))):
@@ -67,7 +67,7 @@ def _reads(params: LstmParams, index: int, bottoms: int) -> Reads:
 
 def _inexact(graph: Graph, node: Node) -> str | None:
     params = node.params_as(LstmParams)
-    if params.streams == 1 and len(node.inputs) == 1 and not params.threshold:
+    if params.sequences == 1 and len(node.inputs) == 1 and not params.threshold:
         return None
     return "caffe-lstm takes other outputs for its recurrent weights than it used, or bounds slopes"
 
