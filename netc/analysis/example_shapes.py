@@ -134,7 +134,9 @@ def _documented(
             first = _filled(told[0], picture, batch or source.params.batch)
         if batch is not None and told[0] is not None and first:
             first = (batch, *first[1:])
-        following = source.params.completed([first, *(_open(s, batch) for s in told[1:])])
+        following = source.params.completed(
+            [first, *(_for_batch(s, told[0], batch) for s in told[1:])]
+        )
         for name, shape in zip(source.values, (first, *following[1:]), strict=False):
             whole = _rows(shape)
             if whole is not None:
@@ -142,9 +144,13 @@ def _documented(
     return found
 
 
-def _open(shape: PartialShape | None, batch: int | None) -> PartialShape | None:
-    """What a layer tells of a label, which another batch may change."""
-    return shape if batch is None else None
+def _for_batch(
+    shape: PartialShape | None, first: PartialShape | None, batch: int | None
+) -> PartialShape | None:
+    """What a layer tells of a label, for another batch than the one that the layer says."""
+    if batch is None or not shape or not first or shape[0] != first[0]:
+        return shape
+    return (batch, *shape[1:])
 
 
 def _filled(shape: PartialShape | None, picture: Shape, batch: int | None) -> Shape:

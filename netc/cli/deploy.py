@@ -16,6 +16,7 @@ from netc.frontend import runnable
 from netc.ir.types import Shape
 from netc.lower.rules import NetState
 from netc.surgery.beside import sizes_beside
+from netc.surgery.data_sizes import sizes_of_data
 from netc.surgery.deploy import Deployed, deploy
 from netc.weights import load_weights
 from netc.weights.match import assign
@@ -66,7 +67,10 @@ def run(args: argparse.Namespace) -> int:
 def _deployed(
     args: argparse.Namespace, text: UpgradedText, state: NetState | None, weights: Weights | None
 ) -> tuple[Deployed, list[Diagnostic]]:
-    """The derived net; sizes that its text lacks are looked for in a text to deploy beside it."""
+    """The derived net; sizes that its text lacks are looked for in its folder.
+
+    A mean image or a database tells them, or a text to deploy.
+    """
     given = dict(args.input_shape)
 
     def derived(shapes: dict[str, Shape]) -> Deployed:
@@ -84,11 +88,12 @@ def _deployed(
     except NetcError as error:
         if error.diagnostics[0].code != "unknown-input-shape" or args.net == "-":
             raise
-        found, told = sizes_beside(Path(args.net), text.message)
-        batched = {name: (args.batch, *shape[1:]) for name, shape in found.items()}
-        if not batched.keys() - given.keys():
-            raise
-        try:
-            return derived({**batched, **given}), told
-        except NetcError:
-            raise error from None
+        for search in (sizes_of_data, sizes_beside):
+            found, told = search(Path(args.net), text.message)
+            batched = {name: (args.batch, *shape[1:]) for name, shape in found.items()}
+            if batched.keys() - given.keys():
+                try:
+                    return derived({**batched, **given}), told
+                except NetcError:
+                    continue
+        raise

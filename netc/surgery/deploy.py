@@ -141,7 +141,7 @@ def _headed(
         NetcError: nothing-to-deploy, unknown-output.
     """
     layers = net.get("layer")
-    body = [layer for layer in layers if role(layer) in ("layer", "source")]
+    body = list(_without_losses(layers))
     if until:
         _check_known(until, body)
         return with_layers(net, body), until
@@ -153,6 +153,20 @@ def _headed(
         message = "no layer is left but those of data, losses and scores"
         raise NetcError(Diagnostic("nothing-to-deploy", message, net.span))
     return with_layers(net, headed), tuple(wanted)
+
+
+def _without_losses(layers: Sequence[Message]) -> Iterator[Message]:
+    """The layers but losses, scores, and what reads blobs that these alone make.
+
+    R-FCN adds the losses of each region up, and chooses regions by the sum.
+    """
+    gone: set[str] = set()
+    for layer in layers:
+        if role(layer) in ("layer", "source") and not gone.intersection(layer.get("bottom")):
+            gone.difference_update(layer.get("top"))
+            yield layer
+        else:
+            gone.update(set(layer.get("top")) - set(layer.get("bottom")))
 
 
 def _check_known(until: Sequence[str], layers: Sequence[Message]) -> None:

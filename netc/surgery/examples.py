@@ -1,35 +1,54 @@
-"""Examples of input shapes for what a data layer's text leaves open; told, and never taken."""
+"""Examples of input shapes for what a net's text leaves open; told, and never taken."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from netc.analysis.data_sets import data_set
+from netc.analysis.example_shapes import example_shapes
+from netc.diagnostics import NetcError
+from netc.frontend import Built, build
 from netc.ir.types import Shape
-from netc.ops.source_layer import PartialShape
 from netc.schema.message import Message
+from netc.surgery.build import with_layers
 
-_COLOURS, _USUAL, _AXES = 3, 224, 4
 
+def example(
+    net: Message, layer: Message, layers: Sequence[Message], given: Collection[str]
+) -> list[str]:
+    """A hint with the options for all inputs that need one, of shapes with which all layers agree.
 
-def example(layer: Message, top: str, partial: PartialShape | None) -> list[str]:
-    """A hint that names an example of the shape; none where it is not one of images.
+    None where no such shapes are found. Layers that are at fault with any shape do not count.
 
     Args:
-        layer: the data layer.
-        top: its top.
-        partial: what its text tells of the top's shape.
+        net: the NetParameter, for the type of its layers.
+        layer: the data layer whose top's shape is asked for.
+        layers: the layers that are left of the net, data layers included.
+        given: the inputs whose shapes are known.
     """
+    body = with_layers(net, layers)
+    try:
+        open_net = build(body)
+        found = example_shapes(open_net.graph, open_net.layers, batch=1)
+        worse = _faults(build(body, inputs=found)) - _faults(open_net)
+    except NetcError:
+        return []
+    read = {blob for one in layers for blob in one.get("bottom")}
+    values = open_net.graph.values
+    untold = {values[name].blob for name in open_net.graph.inputs if values[name].shape is None}
+    asked = (untold & read) - set(given)
+    wanted = {blob: shape for blob, shape in found.items() if blob in asked}
+    if worse or not wanted:
+        return []
     known = data_set(layer)
-    if "label" in top or (partial is None and known is None):
-        return []
-    if partial is not None and (len(partial) != _AXES or partial[2:] != (None, None)):
-        return []
-    channels = None if partial is None else partial[1]
-    if known is None:
-        image: Shape = (channels or _COLOURS, _USUAL, _USUAL)
-        return [f"for example, for images of that size: {_option(top, image)}"]
-    image = (channels or known.image[0], *known.image[1:])
-    return [f"for example, for images as {known.name} has: {_option(top, image)}"]
+    first = wanted.get(layer.get("top")[0], ())
+    of = f", for images as {known.name} has" if known and first[2:] == known.image[1:] else ""
+    return [f"for example{of}: {' '.join(_option(*pair) for pair in wanted.items())}"]
 
 
-def _option(top: str, image: Shape) -> str:
-    return f"--input-shape {top}=1,{','.join(map(str, image))}"
+def _faults(built: Built) -> int:
+    return sum(d.severity == "error" for d in built.diagnostics)
+
+
+def _option(top: str, shape: Shape) -> str:
+    return f"--input-shape {top}={','.join(map(str, shape))}"

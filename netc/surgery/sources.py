@@ -75,7 +75,7 @@ def with_inputs(net: Message, body: Message, sources: Sources) -> Fed:
         if not tops.keys() <= sources.shapes.keys():
             partial = _with_other_phases(net, layer, partial, assumed)
         for top, at in tops.items():
-            shapes[top] = _shape(net, layer, top, partial[at], layers, sources, assumed)
+            shapes[top] = _shape(net, layer, top, partial[at], found, sources, assumed)
         batches += [shape[0] for shape in shapes.values() if shape][:1]
         if shapes:
             made.append(_input(layer, shapes))
@@ -223,7 +223,7 @@ def _shape(
             assumed.append(_assumed(layer, top))
             partial = (partial[0], _COLOURS, *partial[2:])
     if partial is None or None in partial:
-        raise _unknown(layer, top, partial, fitting)
+        raise _unknown(net, layer, top, partial, layers, sources, fitting)
     return tuple(size for size in partial if size is not None)
 
 
@@ -279,7 +279,15 @@ def _assumed_size(layer: Message, top: str, side: int, fitting: range) -> Diagno
     )
 
 
-def _unknown(layer: Message, top: str, partial: PartialShape | None, fitting: range) -> NetcError:
+def _unknown(
+    net: Message,
+    layer: Message,
+    top: str,
+    partial: PartialShape | None,
+    layers: Sequence[Message],
+    sources: Sources,
+    fitting: range,
+) -> NetcError:
     told = show(partial)
     shape = "1,CHANNELS,HEIGHT,WIDTH"
     if partial is not None:
@@ -292,7 +300,7 @@ def _unknown(layer: Message, top: str, partial: PartialShape | None, fitting: ra
     )
     help = [f"give it with --input-shape {top}={shape}, or inputs={{'{top}': (...)}}"]
     if not fitting:
-        help += example(layer, top, partial)
+        help += example(net, layer, layers, sources.shapes)
     else:
         help.append(f"square images of {fitting[0]} to {fitting[-1]} pixels fit the weights")
     return NetcError(

@@ -365,9 +365,9 @@ def test_an_error_about_a_size_has_an_example(fields: str, example: str) -> None
     assert told.help[1].startswith("for example") and told.help[1].endswith(example)
 
 
-def test_no_example_for_what_is_no_image() -> None:
+def test_an_example_where_not_even_the_axes_are_known() -> None:
     text = """layer { name: "d" type: "HDF5Data" top: "data" hdf5_data_param { source: "x" } }
 layer { name: "c" type: "InnerProduct" bottom: "data" top: "c"
   inner_product_param { num_output: 2 } }
 """
-    assert len(asked(text).help) == 1
+    assert asked(text).help[-1] == "for example: --input-shape data=1,3,224,224"
