@@ -15,8 +15,6 @@ from netc.ops.inputs import transformed_size
 from netc.schema.message import Message
 from netc.weights.mean import load_mean
 
-_DATABASES = ("Data", "AnnotatedData")
-
 
 def sizes_of_data(path: Path, net: Message) -> tuple[dict[str, Shape], list[Diagnostic]]:
     """Input blob -> shape, and a note of what tells it; both empty where nothing does.
@@ -51,8 +49,6 @@ def _of_mean(layer: Message, folder: Path) -> Iterator[tuple[str, Shape, Path]]:
 
 
 def _of_database(layer: Message, folder: Path) -> Iterator[tuple[str, Shape, Path]]:
-    if layer.get("type") not in _DATABASES:
-        return
     name = layer.get("data_param").get("source")
     file = _inside(name, folder) if name else None
     if file is None:
@@ -73,7 +69,10 @@ def _read(layer: Message, folder: Path) -> Mapping[str, Shape]:
     from netc.sources.base import DataLayer  # few nets lie beside their data
     from netc.sources.catalog import SOURCES
 
-    batch = SOURCES[layer.get("type")](DataLayer(layer, "TEST", folder)).batch(0)
+    source = SOURCES.get(layer.get("type"))
+    if source is None:
+        return {}
+    batch = source(DataLayer(layer, "TEST", folder)).batch(0)
     return {top: (1, *array.shape[1:]) for top, array in batch.items()}
 
 
