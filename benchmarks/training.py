@@ -2,6 +2,12 @@
 
     python -m benchmarks.training
     python -m benchmarks.training --nets lenet resnet18 --threads 1 --json training.json
+    python -m benchmarks.training --nets alexnet --append
+    python -m benchmarks.training --nets --docs docs/training.md
+
+A full run takes long: with ``--append`` a net's rows are put beside those that the file has of
+other nets and numbers of threads, each with its own machine and date; ``--docs`` writes the file's
+table between its marks in a page, and without nets does that alone.
 
 All begin with the same seeded weights and see the same batch at each iteration; they run in turn,
 so that a noisy machine is noisy for all. PyTorch runs eagerly, eagerly with channels last, and by
@@ -21,7 +27,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import netc
 from benchmarks.machine import describe
 from benchmarks.nets import folder_of
+from benchmarks.pages import put
 from benchmarks.seeded import seeded_weights
 from benchmarks.training_nets import BATCHES, training_text
 from netc.ops.update_rules import UpdateRule
@@ -40,11 +47,19 @@ from netc.solver.solver import Solver
 from netc.train.step import Updating
 
 Iterate = Callable[[], float]
+Result = dict[str, Any]  # a row as JSON
 PEERS = ("eager", "channels_last", "compiled")
 RESULTS = Path(__file__).resolve().parent / "results" / "training.json"
 RATE, MOMENTUM = 1e-4, 0.9
 _LEAST = 3  # iterations of a row, besides the first
 _AGREE = 1e-3  # relative difference of first losses up to which they agree
+_TITLES = {
+    "lenet": "LeNet", "cifar_quick": "CIFAR-quick", "alexnet": "AlexNet", "googlenet": "GoogLeNet",
+    "resnet18": "ResNet-18", "mobilenet2": "MobileNet v2", "resnet50": "ResNet-50",
+}  # fmt: skip
+_RATIOS = (
+    "planned_to_floor", "planned_to_caffe", "held_to_caffe", "held_to_caffe_iter_size_2",
+)  # fmt: skip
 _STATISTICS = {"median": statistics.median, "least": min}
 
 
@@ -54,31 +69,86 @@ def main() -> None:
     columns = "".join(f"{peer:>14}" for peer in args.peers)
     print(f"{'net':12} {'batch':>5} {'threads':>7} {'netc ms':>8}{columns}  ratio  first losses")
     results = []
+    old = _results(args.json) if args.append or not args.nets else []
     for name in args.nets:
         for threads in args.threads:
             result = measure(name, args.batch or BATCHES.get(name, 8), threads, args)
             results.append(result)
             print(_lines(result, args.peers), flush=True)
-            _write(args.json, results, args.statistic)
+            _write(args.json, old, results)
+    results = joined(old, results)
+    if results:
+        print(mean_of(results))
+    if args.docs:
+        put(args.docs, "training", table(results))
+
+
+def mean_of(results: Sequence[Mapping[str, Any]]) -> str:
+    """The geometric mean of rows' ratios, and the worst."""
     ratios = [r["ratio"] for r in results if r["ratio"]]
-    if ratios:
-        mean = float(np.exp(np.mean(np.log(ratios))))
-        print(f"geometric mean of the ratios {mean:.2f}, worst {max(ratios):.2f}")
+    if not ratios:
+        return "no peer ran"
+    mean = float(np.exp(np.mean(np.log(ratios))))
+    return f"geometric mean of {len(ratios)} ratios {mean:.2f}, worst {max(ratios):.2f}"
 
 
-def _write(path: Path, results: list[dict[str, Any]], statistic: str) -> None:
-    report = {
-        "machine": describe("numba", "torch"),
-        "statistic": statistic,
-        "results": results,
-    }
+def joined(old: Sequence[Result], new: Sequence[Result]) -> list[Result]:
+    """Rows of a file with new ones in the place of those of the same net, batch and threads."""
+    made = {_key(row): row for row in (*old, *new)}
+    order = list(BATCHES)
+    known = {name: index for index, name in enumerate(order)}
+    return sorted(made.values(), key=lambda r: (known.get(r["net"], len(order)), *_key(r)))
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, int, int]:
+    return row["net"], row["batch"], row["threads"]
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table: a row for each net and batch, with the time at each number of threads."""
+    threads = sorted({r["threads"] for r in results})
+    times = [t for n in threads for t in (f"ms, {_threads(n)}", "netc / best peer")]
+    heads = ["net", *times, "planned / floor", "planned / Caffe", "held / Caffe", "iter_size 2"]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for net, batch in dict.fromkeys((r["net"], r["batch"]) for r in results):
+        own = {r["threads"]: r for r in results if (r["net"], r["batch"]) == (net, batch)}
+        cells = [cell for n in threads for cell in _times(own.get(n))]
+        memory = next(iter(own.values()))["memory"]
+        cells += [f"{memory[name]:.2f}" if name in memory else "" for name in _RATIOS]
+        lines.append(f"| {_TITLES.get(net, net)}, batch {batch} | {' | '.join(cells)} |")
+    machines = dict.fromkeys((r["machine"]["processor"], r["machine"]["date"]) for r in results)
+    measured = "; ".join(f"{processor}, {date}" for processor, date in machines)
+    return "\n".join([*lines, "", f"{mean_of(results).capitalize()}. Measured: {measured}."])
+
+
+def _times(row: Mapping[str, Any] | None) -> tuple[str, str]:
+    if row is None:
+        return "", ""
+    return f"{row['milliseconds']['netc']:.0f}", f"{row['ratio']:.2f}" if row["ratio"] else "-"
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread" + "s" * (number > 1)
+
+
+def _results(path: Path) -> list[Result]:
+    """The rows of a file; of an older one each has the machine of all."""
+    if not path.exists():
+        return []
+    report = json.loads(path.read_text("utf-8"))
+    own = {key: report[key] for key in ("machine", "statistic") if key in report}
+    return [{**own, **row} for row in report["results"]]
+
+
+def _write(path: Path, old: list[Result], results: list[Result]) -> None:
+    report = {"results": joined(old, results)}
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("--nets", nargs="+", default=list(BATCHES), help="paths or names")
+    parser.add_argument("--nets", nargs="*", default=list(BATCHES), help="paths or names")
     parser.add_argument(
         "--folder", type=Path, default=folder_of(None), help="where names are looked up first"
     )
@@ -93,6 +163,8 @@ def _arguments() -> argparse.Namespace:
         help="of a row's iterations; the least says more on a busy machine",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, default=RESULTS)
+    parser.add_argument("--append", action="store_true", help="keep the file's other rows")
+    parser.add_argument("--docs", metavar="FILE", type=Path, help="write the table there")
     return parser.parse_args()
 
 
@@ -119,6 +191,8 @@ def measure(name: str, batch: int, threads: int, args: argparse.Namespace) -> di
     peers = {key: value for key, value in shown.items() if key != "netc"}
     drawn = any(node.op == "Dropout" for node in graph.nodes)
     return {
+        "machine": describe("numba", "torch"),
+        "statistic": args.statistic,
         "net": Path(name).stem,
         "batch": batch,
         "threads": threads,

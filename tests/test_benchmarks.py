@@ -23,6 +23,7 @@ from tests.cli.test_bench import DETECTION
 PROGRAMS = (
     "bind", "corpus", "digits", "forks", "kernels", "machine_code", "parse", "peers", "predict",
     "training",
+    "training_data",
     "weights",
 )  # fmt: skip
 
@@ -139,3 +140,24 @@ def test_a_table_that_is_made_in_parts(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["results"] == [again, more]
     peers.write(file, [first], append=False)
     assert json.loads(file.read_text())["results"] == [first]
+
+
+def test_rows_of_training_are_joined_and_told_in_one_table() -> None:
+    memory = {"planned_to_floor": 1.0, "planned_to_caffe": 0.29, "held_to_caffe": 0.5}
+    machine = {"processor": "some", "date": "2026-01-02"}
+
+    def row(net: str, threads: int, ratio: float) -> dict[str, object]:
+        return {
+            "net": net, "batch": 8, "threads": threads, "milliseconds": {"netc": 10.0},
+            "ratio": ratio, "memory": memory, "machine": machine,
+        }  # fmt: skip
+
+    old = [row("alexnet", 1, 0.5), row("lenet", 1, 0.9)]
+    made = training.joined(old, [row("lenet", 1, 0.4), row("lenet", 2, 0.8)])
+    assert [(r["net"], r["threads"], r["ratio"]) for r in made] == [
+        ("lenet", 1, 0.4), ("lenet", 2, 0.8), ("alexnet", 1, 0.5),
+    ]  # fmt: skip
+    lines = training.table(made).splitlines()
+    assert lines[2] == "| LeNet, batch 8 | 10 | 0.40 | 10 | 0.80 | 1.00 | 0.29 | 0.50 |  |"
+    assert lines[3] == "| AlexNet, batch 8 | 10 | 0.50 |  |  | 1.00 | 0.29 | 0.50 |  |"
+    assert lines[-1].startswith("Geometric mean of 3 ratios 0.54, worst 0.80. Measured: some")

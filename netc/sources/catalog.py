@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from types import MappingProxyType
 
 import numpy as np
@@ -42,6 +43,7 @@ SOURCES: Mapping[str, Callable[[DataLayer], DataSource]] = MappingProxyType(
 Wrong = Callable[[Array], NDArray[np.bool_]]
 
 _AHEAD = 2  # batches that are read before they are asked for
+_MOMENT = 0.001  # seconds in which a step gets into machine code
 
 
 class NetSources:
@@ -61,6 +63,7 @@ class NetSources:
         self.broken = broken  # what is wrong with each record that was left out
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="netc data")
         self._ahead: dict[int, Future[dict[str, Array]]] = {}
+        self._hurry = Event()  # a batch is waited for
 
     def __call__(self, position: int) -> Mapping[str, Array]:
         """The batch of a pass: blob -> array. The next ones are read meanwhile."""
@@ -68,8 +71,21 @@ class NetSources:
         self._ahead = {p: f for p, f in self._ahead.items() if p in wanted}
         for place in wanted:
             if place not in self._ahead:
-                self._ahead[place] = self._threads.submit(copy_context().run, self._read, place)
-        return self._ahead.pop(position).result()
+                task = self._read if place == position else self._read_ahead
+                self._ahead[place] = self._threads.submit(copy_context().run, task, place)
+        self._hurry.set()
+        found = self._ahead.pop(position).result()
+        self._hurry.clear()
+        return found
+
+    def _read_ahead(self, position: int) -> dict[str, Array]:
+        """Read the batch of a later pass, once the step of the last one is under way.
+
+        Python runs one thread at a time: until the step is in machine code this one would hold it
+        up. Nobody waits a moment for batches that are late.
+        """
+        self._hurry.wait(_MOMENT)
+        return self._read(position)
 
     def records_where(self, position: int, wrong: Wrong, *, labels: bool) -> list[str]:
         """The names of the records of a pass that have a wrong number.

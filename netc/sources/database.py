@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -18,9 +18,10 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array
 from netc.sources.base import DataLayer, Epochs, stacked
 from netc.sources.batches import batch_size, check_room
+from netc.sources.decoded import DecodedRecords
 from netc.sources.mapped import Probe
 from netc.sources.paths import find
-from netc.sources.records import read_datum
+from netc.sources.records import ImageRecord, read_datum
 from netc.sources.transform import Transform, read_transform
 from netc.sources.trial import check_survival
 
@@ -47,6 +48,7 @@ class DatabaseSource:
         self.layer = source
         self._size = batch_size(source, "data_param")
         self._transform = self._read_transform()
+        self._decoded = DecodedRecords()
         span = param.span_of("source")
         self._path = find(param.get("source"), source.folder, "the database", span)
         self._database = open_database(self._path, param.get("backend"), source)
@@ -62,10 +64,33 @@ class DatabaseSource:
     def batch(self, position: int) -> Mapping[str, Array]:
         """The pictures and labels of a pass; see :class:`netc.sources.base.DataSource`."""
 
+        together = self._transform.together
+        data, labels = self._together(position) if together else self._one_by_one(position)
+        return dict(zip(self.layer.tops, (data, np.array(labels, np.float32)), strict=False))
+
+    def _together(self, position: int) -> tuple[Array, Sequence[int]]:
+        """The pictures of a pass, transformed as one array, and their labels."""
+
+        def read(record: int, place: int) -> ImageRecord:
+            found, what = self._record(record)
+            self._transform.try_shape(found.pixels, what, position, place)
+            if not place:
+                size = self._transform.size_of(found.pixels)
+                check_room(self.layer, "data_param", self._size, size)
+            return found
+
+        rows = self._decoded.all_of(self._epochs.records(position, self._size))
+        if rows is None:
+            rows = self._epochs.whole(position, self._size, self.layer, read)
+        pictures = [row.pixels for row in rows]
+        data = self._transform.batch(pictures, lambda: self.names(position), position)
+        return data, [row.label for row in rows]
+
+    def _one_by_one(self, position: int) -> tuple[Array, Sequence[int]]:
+        """The pictures of a pass, each transformed by itself, and their labels."""
+
         def read(record: int, place: int) -> tuple[Array, int, str]:
-            key = self._keys[record]
-            what = self._name(key)
-            found = read_datum(self._database.value(key), what, self._transform)
+            found, what = self._record(record)
             pixels = self._transform.apply(found.pixels, what, position, place)
             if not place:
                 check_room(self.layer, "data_param", self._size, pixels.nbytes)
@@ -73,8 +98,17 @@ class DatabaseSource:
 
         rows = self._epochs.whole(position, self._size, self.layer, read)
         pictures, labels, names = zip(*rows, strict=True)
-        made = [stacked(pictures, self.layer, names), np.array(labels, np.float32)]
-        return dict(zip(self.layer.tops, made, strict=False))
+        return stacked(pictures, self.layer, names), labels
+
+    def _record(self, record: int) -> tuple[ImageRecord, str]:
+        """A record as it was decoded, and its name."""
+        key = self._keys[record]
+        what = self._name(key)
+
+        def make() -> ImageRecord:
+            return read_datum(self._database.value(key), what, self._transform)
+
+        return self._decoded.get(record, make), what
 
     def names(self, position: int) -> list[str]:
         """The records of a pass, by their keys."""
