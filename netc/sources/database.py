@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
 from netc.boundary import reason, strangers_bytes
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import NetcError
 from netc.ir.graph import Array
 from netc.sources.base import DataLayer, Epochs, stacked
+from netc.sources.batch_transform import goes_together, size_of, transformed, try_shape
 from netc.sources.batches import batch_size, check_room
 from netc.sources.decoded import DecodedRecords
+from netc.sources.environment import environment, lmdb_module, missing_package
 from netc.sources.mapped import Probe
 from netc.sources.paths import find
 from netc.sources.records import ImageRecord, read_datum
 from netc.sources.transform import Transform, read_transform
-from netc.sources.trial import check_survival
 
 
 class Database(Protocol):
@@ -64,7 +63,7 @@ class DatabaseSource:
     def batch(self, position: int) -> Mapping[str, Array]:
         """The pictures and labels of a pass; see :class:`netc.sources.base.DataSource`."""
 
-        together = self._transform.together
+        together = goes_together(self._transform)
         data, labels = self._together(position) if together else self._one_by_one(position)
         return dict(zip(self.layer.tops, (data, np.array(labels, np.float32)), strict=False))
 
@@ -73,9 +72,9 @@ class DatabaseSource:
 
         def read(record: int, place: int) -> ImageRecord:
             found, what = self._record(record)
-            self._transform.try_shape(found.pixels, what, position, place)
+            try_shape(self._transform, found.pixels, what, position, place)
             if not place:
-                size = self._transform.size_of(found.pixels)
+                size = size_of(self._transform, found.pixels)
                 check_room(self.layer, "data_param", self._size, size)
             return found
 
@@ -83,7 +82,7 @@ class DatabaseSource:
         if rows is None:
             rows = self._epochs.whole(position, self._size, self.layer, read)
         pictures = [row.pixels for row in rows]
-        data = self._transform.batch(pictures, lambda: self.names(position), position)
+        data = transformed(self._transform, pictures, lambda: self.names(position), position)
         return data, [row.label for row in rows]
 
     def _one_by_one(self, position: int) -> tuple[Array, Sequence[int]]:
@@ -152,72 +151,10 @@ class _Guarded:
             return self._database.value(key)
 
 
-def _missing(package: str, extra: str, kind: str) -> NetcError:
-    return NetcError(
-        Diagnostic(
-            "missing-package",
-            f"{kind} databases need the package `{package}`, which is not installed",
-            help=(f"pip install '{extra}'",),
-        )
-    )
-
-
-def lmdb_module() -> ModuleType:
-    """The module lmdb.
-
-    Raises:
-        NetcError: missing-package, where it is not installed.
-    """
-    try:
-        import lmdb
-    except ImportError:
-        raise _missing("lmdb", "lmdb", "LMDB") from None
-    return lmdb
-
-
-class _Environment:
-    """An open LMDB, closed when nobody has it any more."""
-
-    def __init__(self, path: Path) -> None:
-        lmdb, folder = lmdb_module(), path.is_dir()
-        check_survival(lmdb, path)
-        self.lmdb: ModuleType = lmdb.open(
-            str(path), readonly=True, lock=False, readahead=False, subdir=folder, create=False
-        )
-        weakref.finalize(self, self.lmdb.close)
-        self._check_length(path / "data.mdb" if folder else path)
-
-    def _check_length(self, file: Path) -> None:
-        """Refuse a file that was cut off: LMDB maps it, and reads behind its end kill the process.
-
-        Raises:
-            ValueError: the file is shorter than its own header says.
-        """
-        needed = (self.lmdb.info()["last_pgno"] + 1) * self.lmdb.stat()["psize"]
-        if file.stat().st_size < needed:
-            raise ValueError(f"it has {file.stat().st_size:,} bytes, and says it has {needed:,}")
-
-
-# LMDB refuses to be opened twice in a process, and the nets of a solver, or two solvers, may read
-# one database. File -> what is open; a database made anew in its place is another file.
-_OPEN: weakref.WeakValueDictionary[tuple[int, int], _Environment] = weakref.WeakValueDictionary()
-_OPENING = threading.Lock()
-
-
-def _environment(path: Path) -> _Environment:
-    file = (path / "data.mdb" if path.is_dir() else path).stat()
-    key = (file.st_dev, file.st_ino)
-    with _OPENING:
-        found = _OPEN.get(key)
-        if found is None:
-            found = _OPEN[key] = _Environment(path)
-        return found
-
-
 class _Lmdb:
     def __init__(self, path: Path) -> None:
         lmdb_module()
-        self._shared = _environment(path)
+        self._shared = environment(path)
         self._environment = self._shared.lmdb
         self._probe = Probe()
 
@@ -250,7 +187,7 @@ class _LevelDb:
         try:
             import plyvel
         except ImportError:
-            raise _missing("plyvel", "netc[leveldb]", "LevelDB") from None
+            raise missing_package("plyvel", "netc[leveldb]", "LevelDB") from None
         copy = Path(tempfile.mkdtemp(prefix="netc-leveldb-"))
         weakref.finalize(self, shutil.rmtree, copy, ignore_errors=True)
         for file in path.iterdir():

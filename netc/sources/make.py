@@ -20,7 +20,7 @@ from netc.files import cannot_write
 from netc.image_files import FORMATS
 from netc.ops.array import AnyArray
 from netc.sources.base import draws
-from netc.sources.database import lmdb_module
+from netc.sources.environment import lmdb_module
 from netc.sources.pictures import Picture
 from netc.sources.pixels import open_picture
 from netc.sources.records import datum_class

@@ -7,7 +7,7 @@ random, and so is mirroring in both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,14 +18,13 @@ from netc.diagnostics import NetcError
 from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.sources.augment import FIELDS, NONE, Augment, read_augment
-from netc.sources.base import DataLayer, draws, stacked
+from netc.sources.base import DataLayer, draws
 from netc.sources.paths import find
 from netc.sources.pixels import Bytes
 from netc.sources.resize_policy import ResizePolicy, read_resize
 from netc.weights.mean import load_mean
 
 Pixels = NDArray[np.uint8] | NDArray[np.float32]
-Window = tuple[slice, slice, slice]
 
 
 class CroppedPicture(NamedTuple):
@@ -59,6 +58,7 @@ class Transform:
         force_gray: whether encoded pictures are decoded to one channel.
         augment: the augmentations of forks.
         resize: what is done before all else but the augmentations of colour and rotation.
+        fitted: shapes of pictures that crop and mean were found to fit.
     """
 
     source: DataLayer
@@ -71,75 +71,7 @@ class Transform:
     force_gray: bool = False
     augment: Augment = NONE
     resize: ResizePolicy | None = None
-    _fitting_shapes: set[Shape] = field(default_factory=set)
-
-    @property
-    def together(self) -> bool:
-        """Whether :meth:`batch` works on the arrays of a whole batch: nothing is augmented."""
-        return self.resize is None and self.augment == NONE
-
-    def try_shape(self, pixels: Pixels, what: str, *counters: int) -> None:
-        """Raise what :meth:`apply` raises; a picture of a shape that fitted is not tried."""
-        if pixels.shape not in self._fitting_shapes:
-            self.apply(pixels, what, *counters)
-            self._fitting_shapes.add(pixels.shape)
-
-    def size_of(self, pixels: Pixels) -> int:
-        """Bytes of a transformed picture, where :attr:`together`."""
-        high, wide = self.crop or pixels.shape[1:]
-        return 4 * len(pixels) * int(high * wide)
-
-    def batch(
-        self, pictures: Sequence[Pixels], names: Callable[[], Sequence[str]], position: int
-    ) -> Array:
-        """Transform the pictures of a pass: as :meth:`apply` each of them, but stacked.
-
-        Random choices of all of them come from one generator: one for each takes longer than all
-        else that is done to a small picture.
-
-        Args:
-            pictures: each tried by :meth:`try_shape`.
-            names: gives the pictures' names, for messages.
-            position: the number of the pass.
-
-        Raises:
-            NetcError: bad-record, where the shapes of two differ.
-        """
-        channels, height, width = pictures[0].shape
-        if any(picture.shape != pictures[0].shape for picture in pictures):
-            told = names()
-            rows = [self.apply(p, told[i], position, i) for i, p in enumerate(pictures)]
-            return stacked(rows, self.source, told)
-        high, wide = self.crop or (height, width)
-        room = height - high, width - wide
-        windows, mirrored = self._windows(len(pictures), (high, wide), room, position)
-        made = np.empty((len(pictures), channels, high, wide), np.float32)
-        np.stack([p[window] for p, window in zip(pictures, windows, strict=True)], out=made)
-        if self.mean is not None:
-            for number, window in enumerate(windows):
-                made[number] -= self.mean[window]
-        elif self.values:
-            made -= self._each(channels, "it")
-        made[mirrored] = made[mirrored, :, :, ::-1]
-        if self.scale != 1:
-            made *= self.scale
-        return made
-
-    def _windows(
-        self, count: int, size: tuple[int, int], room: tuple[int, int], position: int
-    ) -> tuple[list[Window], list[int]]:
-        """What is cut out of each picture of a pass, and which are mirrored."""
-        (high, wide), generator = size, self.generator(position)
-        tops, lefts = ([free // 2] * count for free in room)
-        if generator is not None and self.source.phase == "TRAIN" and any(room):
-            tops, lefts = (generator.integers(free + 1, size=count).tolist() for free in room)
-        every = slice(None)
-        windows = [
-            (every, slice(top, top + high), slice(left, left + wide))
-            for top, left in zip(tops, lefts, strict=True)
-        ]
-        flips = generator.integers(2, size=count) if self.mirror and generator is not None else ()
-        return windows, np.flatnonzero(flips).tolist()
+    fitted: set[Shape] = field(default_factory=set)
 
     def apply(self, pixels: Pixels, what: str, *counters: int) -> Array:
         """Transform a picture: float32 (channels, height, width), or of the crop's size.
@@ -157,9 +89,10 @@ class Transform:
     def generator(self, *counters: int) -> np.random.Generator | None:
         """The generator of a picture's random choices; None where there are none."""
         known = self.source
-        return draws(known.seed, known.name, *counters) if self._draws() else None
+        return draws(known.seed, known.name, *counters) if self.draws() else None
 
-    def _draws(self) -> bool:
+    def draws(self) -> bool:
+        """Whether anything is chosen at random."""
         random = self.mirror or self.augment.draws(self.source.phase)
         random = random or (self.resize is not None and self.resize.draws)
         return random or (self.crop is not None and self.source.phase == "TRAIN")
@@ -181,7 +114,7 @@ class Transform:
         if self.mean is not None:
             values = values - self._fitting(self.mean, pixels, what)[window]
         elif self.values:
-            values = values - self._each(channels, what)
+            values = values - self.means(channels, what)
         mirrored = self.mirror and generator is not None and bool(generator.integers(2))
         if mirrored:
             values = values[:, :, ::-1]
@@ -228,7 +161,8 @@ class Transform:
             raise self._bad(f"{what} is {pixels.shape}, and the mean file is {mean.shape}")
         return mean
 
-    def _each(self, channels: int, what: str) -> Array:
+    def means(self, channels: int, what: str) -> Array:
+        """The mean values, one for each channel or one for all: float32 (channels or 1, 1, 1)."""
         if len(self.values) not in (1, channels):
             raise self._bad(
                 f"{what} has {channels} channels, and there are {len(self.values)} `mean_value`"

@@ -9,6 +9,7 @@ import pytest
 
 from netc.diagnostics import NetcError
 from netc.memory import Budget, using
+from netc.sources.batch_transform import goes_together, size_of, transformed, try_shape
 from netc.sources.decoded import DecodedRecords
 from netc.sources.records import ImageRecord
 from tests.sources.test_transform import transform
@@ -35,9 +36,9 @@ TEXTS = [
 def test_a_batch_is_its_pictures(text: str, phase: str, pictures: list, tmp_path: Path) -> None:
     np.save(tmp_path / "mean.npy", FLOATS[0] * 50)
     kind = transform(text.replace("{mean}", str(tmp_path / "mean.npy")), phase)
-    assert kind.together
-    made = kind.batch(pictures, lambda: ["it"] * 5, 3)
-    assert kind.size_of(pictures[0]) == made[0].nbytes
+    assert goes_together(kind)
+    made = transformed(kind, pictures, lambda: ["it"] * 5, 3)
+    assert size_of(kind, pictures[0]) == made[0].nbytes
     for number, picture in enumerate(pictures):
         if kind.generator(3) is None:
             assert_same(made[number], kind.apply(picture, "it", 3, number))
@@ -49,12 +50,12 @@ def test_a_batch_is_its_pictures(text: str, phase: str, pictures: list, tmp_path
 def test_random_choices_follow_from_the_pass_and_differ_within_it() -> None:
     pictures = [BYTES[0]] * 200
     kind = transform("crop_size: 6 mirror: true")
-    one, two = (kind.batch(pictures, list, 1) for _ in range(2))
+    one, two = (transformed(kind, pictures, list, 1) for _ in range(2))
     assert_same(one, two)
     assert len({row.tobytes() for row in one}) == 2 * 2 * 3  # mirrored or not, places of a corner
-    assert not np.array_equal(one, kind.batch(pictures, list, 2))
+    assert not np.array_equal(one, transformed(kind, pictures, list, 2))
     other = transform("crop_size: 6 mirror: true", seed=1)
-    assert not np.array_equal(one, other.batch(pictures, list, 1))
+    assert not np.array_equal(one, transformed(other, pictures, list, 1))
 
 
 assert_same = np.testing.assert_array_equal
@@ -69,22 +70,22 @@ assert_same = np.testing.assert_array_equal
     ],
 )
 def test_what_is_augmented_is_not_done_together(text: str) -> None:
-    assert not transform(text).together
+    assert not goes_together(transform(text))
 
 
 def test_pictures_of_several_sizes_are_cropped_to_one_or_refused() -> None:
     pictures = [BYTES[0], BYTES[1][:, :6]]
-    cut = transform("crop_size: 4").batch(pictures, lambda: ["one", "two"], 0)
+    cut = transformed(transform("crop_size: 4"), pictures, lambda: ["one", "two"], 0)
     assert cut.shape == (2, 3, 4, 4)
     with pytest.raises(NetcError, match="of the same batch is"):
-        transform("").batch(pictures, lambda: ["one", "two"], 0)
+        transformed(transform(""), pictures, lambda: ["one", "two"], 0)
 
 
 def test_a_picture_that_does_not_fit_is_named_each_time() -> None:
     kind = transform("crop_size: 8")
     for _ in range(2):
         with pytest.raises(NetcError, match="it is 7x8, smaller than the crop 8x8"):
-            kind.try_shape(BYTES[0], "it", 0, 0)
+            try_shape(kind, BYTES[0], "it", 0, 0)
 
 
 def records(count: int) -> list[ImageRecord]:
