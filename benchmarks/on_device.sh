@@ -3,12 +3,12 @@
 #
 #     OUT=results benchmarks/on_device.sh
 #
-# It needs CuPy (docs/gpu.md); PyTorch and ONNX Runtime are the peers where they are installed. Three
-# files are left in $OUT (default: a new folder): stages.txt, on_device.log and peers.json; the table is
-# printed last. Every stage has a limit of its own, so that one that hangs leaves time to the others;
-# SCALE=0.5 halves them all. Packages that a machine without a network lacks travel as wheels in a
-# folder: `pip download --no-deps -d wheels lark`, then WHEELS=wheels. The status is 0 if every stage
-# found everything right, 1 if one did not, 2 if there is no device.
+# It needs CuPy (docs/gpu.md); PyTorch and ONNX Runtime are the peers where they are installed. Four
+# files are left in $OUT (default: a new folder): stages.txt, on_device.log, cuda_training.json and
+# peers.json; the tables are printed last. Every stage has a limit of its own, so that one that hangs
+# leaves time to the others; SCALE=0.5 halves them all. Packages that a machine without a network
+# lacks travel as wheels in a folder: `pip download --no-deps -d wheels lark`, then WHEELS=wheels. The
+# status is 0 if every stage found everything right, 1 if one did not, 2 if there is no device.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 out=${OUT:-$(mktemp -d)}
@@ -56,22 +56,27 @@ tests() {
 
 "$python" -m netc devices | tee "$out/on_device.log"
 if grep -q '^cuda *none' "$out/on_device.log"; then exit 2; fi
-stage digit 60 "$python" -m netc run prototxt/digits/deploy.prototxt \
+stage digit 40 "$python" -m netc run prototxt/digits/deploy.prototxt \
     -w prototxt/digits/digits.caffemodel --input prototxt/digits/images --backend cuda --json
 
 if "$python" -c 'import pytest, xdist, hypothesis' 2> "$log"; then
-    tests layers 90 tests/test_golden.py -k 'test_layer or test_model or test_digits'
-    tests forks 50 tests/test_golden_forks.py
     tests gradients 50 tests/train/test_golden_gradients.py
     tests training 60 tests/solver/test_golden.py -k test_runs
+    tests layers 90 tests/test_golden.py -k 'test_layer or test_model or test_digits'
+    tests forks 40 tests/test_golden_forks.py
 else
     echo "no tests: $(tail -n 1 "$log")" | tee -a "$out/stages.txt"
     failed=1
 fi
 
+stage cuda_training 100 "$python" benchmarks/cuda_training.py --json "$out/cuda_training.json" \
+    --nets lenet cifar_quick resnet18 googlenet mobilenet2 alexnet resnet50 \
+    --peers eager channels_last --seconds 1 --limit 75
+cat "$log"
+
 # A peer that spoils the device ends the program with status 3; the same command goes on without it.
 # shellcheck disable=SC2016
-stage peers 190 bash -c 'while :; do
+stage peers 140 bash -c 'while :; do
     "$0" benchmarks/peers.py --device cuda --json "$1" --batch 1 32 \
         --peers torch-graph torch-graph-nchw onnxruntime --seconds 0.2 --limit 25
     status=$?

@@ -20,13 +20,16 @@ def training_run(
     rate: float,
     momentum: float,
     way: str = "channels_last",
+    device: str = "cpu",
 ) -> Callable[[], float]:
     """A function that makes one iteration of SGD, and gives its loss before the update.
 
-    ``way`` is "eager", "channels_last", or "compiled": channels last by torch.compile.
+    ``way`` is "eager", "channels_last", or "compiled": channels last by torch.compile. On another
+    ``device`` than the processor the batch is copied there at each iteration.
     """
     torch.set_num_threads(threads)
-    net = TorchNet(graph, {**RULES, **TRAIN_RULES}).train()
+    with torch.device(device):
+        net = TorchNet(graph, {**RULES, **TRAIN_RULES}).train().to(device)
     for node in graph.nodes:
         learned = node.op != "BatchNorm"
         for name in node.parameters:
@@ -44,7 +47,8 @@ def training_run(
     def iterate() -> float:
         torch.set_num_threads(threads)
         rule.zero_grad(set_to_none=True)
-        loss = sum(w * y for w, y in zip(weights, forward(*inputs), strict=True) if w)
+        batch = [tensor.to(device, non_blocking=True) for tensor in inputs]
+        loss = sum(w * y for w, y in zip(weights, forward(*batch), strict=True) if w)
         loss.backward()
         rule.step()
         return float(loss.detach())

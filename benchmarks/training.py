@@ -174,8 +174,8 @@ def measure(name: str, batch: int, threads: int, args: argparse.Namespace) -> di
     graph = netc.compile(
         text=text, phase="TRAIN", backend="reference", missing="fill", optimize=False
     ).graph
-    weights, feeds = seeded_weights(graph), _batch(graph)
-    solver = _solver(text, weights, feeds, threads)
+    weights, feeds = seeded_weights(graph), batch_of(graph)
+    solver = solver_of(text, weights, feeds, threads)
     runs: dict[str, Iterate] = {"netc": lambda: float(solver.step(1)[0])}
     losses, cannot = {"netc": runs["netc"]()}, {}
     for peer in args.peers:
@@ -186,7 +186,7 @@ def measure(name: str, batch: int, threads: int, args: argparse.Namespace) -> di
             cannot[peer] = "PyTorch is not installed"
         except Exception as error:  # of a library that may lack a layer or a compiler
             cannot[peer] = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
-    times = _interleaved(runs, args.seconds)
+    times = interleaved(runs, args.seconds)
     shown = {key: 1e3 * _STATISTICS[args.statistic](values) for key, values in times.items()}
     peers = {key: value for key, value in shown.items() if key != "netc"}
     drawn = any(node.op == "Dropout" for node in graph.nodes)
@@ -200,14 +200,15 @@ def measure(name: str, batch: int, threads: int, args: argparse.Namespace) -> di
         "best_peer": min(peers, key=peers.__getitem__) if peers else None,
         "ratio": shown["netc"] / min(peers.values()) if peers else None,
         "losses": losses,
-        "losses_agree": None if drawn else _agree(losses),
+        "losses_agree": None if drawn else agree(losses),
         "cannot": cannot,
         "memory": _memory(graph),
         "definitions": _definitions(solver, feeds),
     }
 
 
-def _agree(losses: Mapping[str, float]) -> bool:
+def agree(losses: Mapping[str, float]) -> bool:
+    """Whether all first losses are netc's, as far as sums in other orders are."""
     first = losses["netc"]
     return all(abs(loss - first) <= _AGREE * abs(first) for loss in losses.values())
 
@@ -229,7 +230,8 @@ def _memory(graph: Any) -> dict[str, float]:
     }
 
 
-def _batch(graph: Any) -> dict[str, np.ndarray]:
+def batch_of(graph: Any) -> dict[str, np.ndarray]:
+    """A batch of random numbers and labels, the same at each call."""
     random = np.random.default_rng(1)
     found = {}
     for blob, value in graph.input_blobs.items():
@@ -241,15 +243,20 @@ def _batch(graph: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def _solver(
-    text: str, weights: Mapping[str, Any], feeds: Mapping[str, Any], threads: int
+def solver_of(
+    text: str,
+    weights: Mapping[str, Any],
+    feeds: Mapping[str, Any],
+    threads: int | None = None,
+    backend: str = "cpu",
 ) -> Solver:
+    """A solver that sees the same batch at each iteration."""
     solver = (
         f'net_param {{ {text} }} base_lr: {RATE} lr_policy: "fixed" momentum: {MOMENTUM} '
         "weight_decay: 0 max_iter: 1000000 snapshot_after_train: false random_seed: 1"
     )
     source = netc.Source("solver.prototxt", solver)
-    return Solver(source, weights, feeds=lambda: feeds, threads=threads)
+    return Solver(source, weights, feeds=lambda: feeds, threads=threads, backend=backend)
 
 
 def _torch_run(
@@ -263,7 +270,7 @@ def _torch_run(
     return training_run(graph, feeds, threads, RATE, MOMENTUM, peer)
 
 
-def _interleaved(runs: Mapping[str, Iterate], seconds: float) -> dict[str, list[float]]:
+def interleaved(runs: Mapping[str, Iterate], seconds: float) -> dict[str, list[float]]:
     """Seconds of each iteration, all running in turn."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     end = time.perf_counter() + seconds * len(runs)
