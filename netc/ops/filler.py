@@ -17,7 +17,11 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class Filler:
-    """A filler's parameters, as in Caffe's FillerParameter; the names are its fields'."""
+    """A filler's parameters, as in Caffe's FillerParameter; the names are its fields'.
+
+    ``parts`` are the fillers of equal parts of an array along its first axis, which forks fill one
+    by one; no text can name it.
+    """
 
     type: str = "constant"
     value: float = 0.0
@@ -27,6 +31,7 @@ class Filler:
     std: float = 1.0
     sparse: int = -1
     variance_norm: str = "FAN_IN"
+    parts: tuple[Filler, ...] = ()
 
 
 CONSTANT_ZERO = Filler()
@@ -40,7 +45,7 @@ def parse_filler(message: Message) -> Filler:
         NetcError: unknown-filler, at the type, when Caffe has no filler of that name;
             bad-filler, at the field, for a value that the filler does not take.
     """
-    names = [f.name for f in fields(Filler)]
+    names = [f.name for f in fields(Filler) if f.name != "parts"]
     reject_unknown_fields(message, *names)
     filler = Filler(**{name: message.get(name) for name in names})
     if filler.type not in _FILL:
@@ -53,6 +58,17 @@ def parse_filler(message: Message) -> Filler:
         )
     _check_values(filler, message)
     return filler
+
+
+def in_parts(*fillers: Filler) -> Filler:
+    """A filler of an array whose equal parts along the first axis have fillers of their own."""
+    if all(filler == fillers[0] for filler in fillers) and fillers[0].type == "constant":
+        return fillers[0]
+    return Filler("parts", parts=fillers)
+
+
+def _part_shape(filler: Filler, shape: Shape) -> Shape:
+    return (shape[0] // len(filler.parts), *shape[1:])
 
 
 def _check_values(filler: Filler, message: Message) -> None:
@@ -88,6 +104,9 @@ def filler_fault(filler: Filler, shape: Shape) -> str | None:
     """Why Caffe would not fill an array of this shape with this filler; None where it would."""
     if count(shape) == 0:
         return f"a filler needs an array with elements, the shape is {show(shape)}"
+    if filler.parts:
+        part = _part_shape(filler, shape)
+        return next(filter(None, (filler_fault(each, part) for each in filler.parts)), None)
     if filler.type == "bilinear":
         return _bilinear_fault(shape)
     if filler.type == "gaussian" and filler.sparse >= 0:
@@ -134,6 +153,9 @@ def fill(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
     fault = filler_fault(filler, shape)
     if fault:
         raise NetcError(Diagnostic("bad-filler", fault))
+    if filler.parts:
+        part = _part_shape(filler, shape)
+        return np.concatenate([fill(each, part, rng) for each in filler.parts])
     with np.errstate(all="ignore"):
         return _FILL[filler.type](filler, shape, rng)
 

@@ -18,6 +18,12 @@ from tests.test_golden import GOLDEN, arrays
 from tests.test_golden import params as params_of
 
 GAUSSIAN = 'weight_filler { type: "gaussian" }'
+LSTM_NODE = "num_cells: 3 " + " ".join(
+    f'{gate}_weight_filler {{ type: "gaussian" }}'
+    for gate in ("input", "input_gate", "forget_gate", "output_gate")
+)
+DENSE_BLOCK = ('numTransition: 2 growthRate: 2 Filter_Filler { type: "gaussian" } '
+               "BN_Scaler_Filler { value: 1 } BN_Bias_Filler { value: 0.3 }")  # fmt: skip
 CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "ReLU": [("", {}), ("relu_param { negative_slope: 0.1 }", {}),
              ("relu_param { negative_slope: -0.5 }", {})],
@@ -114,7 +120,8 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
             (f"recurrent_param {{ num_output: 3 expose_hidden: true {GAUSSIAN} }}",
              {"x0": (3, 2, 3), "x1": (3, 2), "x2": (1, 2, 3), "tops": (2,)})],
     "Lstm": [(f"lstm_param {{ num_output: 3 {GAUSSIAN} }}", {"x0": (5, 4)}),
-             (f"lstm_param {{ num_output: 3 batch_size: 2 {GAUSSIAN} }}", {"x0": (6, 4)})],
+             (f"lstm_param {{ num_output: 3 batch_size: 2 {GAUSSIAN} }}", {"x0": (6, 4)}),
+             (f"lstm_param {{ num_output: 3 {GAUSSIAN} }}", {"x0": (4, 1, 5)})],
     "LSTMUnit": [("", {"x0": (1, 3, 2), "x1": (1, 3, 8), "x2": (1, 3), "tops": (2,)})],
     "ROIPooling": [("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }",
                     {"x0": (2, 3, 8, 9), "x1": (4, 5)}),
@@ -139,6 +146,17 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "PSROIPooling": [("psroi_pooling_param { output_dim: 2 group_size: 2 spatial_scale: 0.5 }",
                       {"x0": (2, 8, 8, 9), "x1": (4, 5)})],
     "WarpCTCLoss": [("", {"x0": (6, 1, 4), "x1": (1, 3)})],
+    "LSTMNode": [(f"lstm_param {{ {LSTM_NODE} }}", {"x0": (2, 4), "x1": (2, 3), "tops": (2,)}),
+                 (f"lstm_param {{ {LSTM_NODE} bias_term: false }}",
+                  {"x0": (3, 2, 2), "x1": (3, 3), "x2": (3,), "tops": (2,)})],
+    "DenseBlock": [(f"denseblock_param {{ {DENSE_BLOCK} use_BC: {bc} }}", {"x0": (3, 2, 3, 3)})
+                   for bc in ("false", "true")],
+    "FeatureExtrapolating": [('feature_extrapolating_param { scale_string: "0.5 1 2" '
+                              "num_scale_base: 3 num_per_octave: 3 }", {"x0": (3, 2, 4, 5)})],
+    "HeatmapGenerating": [("", {"x0": (2, 4, 3, 2)})],
+    "MulticlassCrossEntropyLoss": [("", {"x0": (3, 4), "x1": (3, 4)})],
+    "WeightedSoftmaxWithLoss": [("", {"x0": (6, 3), "x1": (6,)}),
+                                ("", {"x0": (4, 3, 2), "x1": (4, 2), "x2": (4, 2)})],
     "FocalLoss": [("", {"x0": (3, 4, 2), "x1": (3, 2)}),
                   ("focal_loss_param { type: ONEADDP alpha: 1.5 gamma: 1.5 }",
                    {"x0": (5, 4), "x1": (5,)})],

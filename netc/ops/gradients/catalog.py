@@ -15,6 +15,7 @@ from netc.ops.gradients import (
     convolution,
     ctc_sequences,
     deformable,
+    dense_block,
     detection_loss,
     dropout,
     elementwise,
@@ -31,6 +32,7 @@ from netc.ops.gradients import (
     instance_masks,
     linear,
     loss,
+    lstm_node,
     margin,
     meanfield,
     metric_losses,
@@ -46,7 +48,9 @@ from netc.ops.gradients import (
     segments,
     soft_targets,
     spatial_transformer,
+    subcategory,
     warp,
+    weak_supervision,
 )
 from netc.ops.gradients.define import ErasedGradient
 
@@ -89,6 +93,10 @@ _FAMILIES: tuple[Mapping[str, ErasedGradient], ...] = (
     soft_targets.GRADIENTS,
     warp.GRADIENTS,
     focal_loss.GRADIENTS,
+    lstm_node.GRADIENTS,
+    dense_block.GRADIENTS,
+    subcategory.GRADIENTS,
+    weak_supervision.GRADIENTS,
     part_regions.GRADIENTS,
 )
 

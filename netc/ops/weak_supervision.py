@@ -1,0 +1,286 @@
+"""GlobalSumPooling, MulticlassCrossEntropyLoss and WeightedSoftmaxWithLoss: detectors that learn
+from images' labels alone.
+
+global_sum_pooling_layer.cpp, multi_class_cross_entropy_loss_layer.cpp and
+weighted_softmax_loss_layer.cpp of forks for OICR (Tang et al. 2017, arXiv:1704.00138) and for
+segmentation; OICRLayer of ppengtang/oicr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from netc.ir.types import Shape, count, show
+from netc.numeric import np
+from netc.ops.array import AnyArray, Arrays, namespace, quietly
+from netc.ops.axes import axis_in, need_axes
+from netc.ops.contents import Contents, Regions, Whole
+from netc.ops.cost import per_input
+from netc.ops.define import (
+    Arity,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    TypeReading,
+    copies,
+    erased,
+    full_extent,
+    no_params,
+)
+from netc.ops.labels import (
+    check_label_count,
+    class_labels,
+    divisor,
+    loss_param,
+    parse_ignore_label,
+    parse_normalization,
+)
+from netc.ops.loss import scalar
+from netc.ops.normalization import softmax
+from netc.ops.param_text import parse_param_str
+from netc.ops.python import PythonContext, register_built_in, register_python_contents
+from netc.ops.rcnn_layers import box_overlaps
+from netc.schema.message import Message
+
+_LEAST = 1e-10  # probabilities count as at least this, and at most 1 less this
+_LEAST_PROBABILITY = 2.0**-126  # FLT_MIN
+
+
+def _sum_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    need_axes(inputs[0], 2, "GlobalSumPooling")
+    return ((1, *inputs[0][1:]),)
+
+
+def _sum(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    return (inputs[0].sum(axis=0, keepdims=True),)
+
+
+GLOBAL_SUM_POOLING = OpDef(
+    name="GlobalSumPooling",
+    arity=Arity((1, 1), (1, 1)),
+    params=no_params,
+    shape=_sum_shape,
+    cost=per_input(1),
+    window=full_extent,
+    reference=_sum,
+    family="pooling",
+)
+
+
+def _each_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs
+    if len(data) < 2 or not label or data[0] != label[0] or count(data) != count(label):
+        raise ShapeError(f"as many targets as probabilities: {show(data)} and {show(label)}")
+    if count(data, 2) != 1:
+        raise ShapeError(f"rows of probabilities are needed, the bottom is {show(data)}")
+    return ((),)
+
+
+def clipped(p: AnyArray) -> AnyArray:
+    """Probabilities away from 0 and 1, by what the dtype lets differ from 1."""
+    kind = p.dtype.type
+    return namespace(p).clip(p, kind(_LEAST), kind(1 - _LEAST))
+
+
+@quietly
+def _each(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    """-sum t log p + (1 - t) log(1 - p) over the classes, the mean over the items."""
+    xp, data = namespace(inputs[0]), inputs[0]
+    p, target = clipped(data), inputs[1].reshape(data.shape)
+    # In float32 1 - 1e-10 is 1, and the fork's log of 0 times a target's 0 is NaN there; here 0.
+    other = xp.log(xp.maximum(1 - p, p.dtype.type(_LEAST)))
+    total = -(target * xp.log(p) + (1 - target) * other).sum(dtype=np.float64)
+    return (scalar(total / max(1, data.shape[0]), data),)
+
+
+def _flags(params: None, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    return None, Whole(2)
+
+
+MULTICLASS_CROSS_ENTROPY = OpDef(
+    name="MulticlassCrossEntropyLoss",
+    arity=Arity((2, 2), (1, 1), optional_top=True),
+    params=no_params,
+    shape=_each_shape,
+    cost=per_input(10),
+    window=full_extent,
+    memory=copies(8),
+    reference=_each,
+    contents=_flags,
+    loss=True,
+    family="loss",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedLossParams:
+    """As SoftmaxWithLoss's. With two bottoms (``balanced``) label 0 and all others weigh as much.
+
+    There ``ignore_label`` and ``normalization`` do nothing.
+    """
+
+    axis: int
+    ignore_label: int | None
+    normalization: str
+    tops: int
+    balanced: bool
+
+
+def _parse_weighted(layer: Message, context: LayerContext) -> WeightedLossParams:
+    loss = loss_param(layer)
+    return WeightedLossParams(
+        layer.get("softmax_param").get("axis"),
+        parse_ignore_label(loss),
+        parse_normalization(loss),
+        max(1, context.tops),
+        context.bottoms == 2,
+    )
+
+
+def _weighted_shape(params: WeightedLossParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs[:2]
+    axis = axis_in(data, params.axis, "softmax_param.axis")
+    check_label_count(data, label, axis)
+    if len(inputs) > 2 and count(inputs[2]) != count(label):
+        raise ShapeError(f"a weight for each label of {show(label)}, got {show(inputs[2])}")
+    return ((), data)[: params.tops]
+
+
+class Weighted(NamedTuple):
+    """Probabilities (items, classes, places), labels, their weights (items, 1, places), divisor."""
+
+    prob: AnyArray
+    label: AnyArray
+    weight: AnyArray
+    by: AnyArray | float
+
+
+def weighted_labels(params: WeightedLossParams, inputs: Arrays) -> Weighted:
+    """What the loss is made of.
+
+    Raises:
+        NetcError: label-out-of-range.
+    """
+    xp, data = namespace(inputs[0]), inputs[0]
+    axis = params.axis % data.ndim
+    outer, inner = count(data.shape, 0, axis), count(data.shape, axis + 1)
+    ignored = None if params.balanced else params.ignore_label
+    label, kept = class_labels(inputs[1].reshape(outer, 1, inner), data.shape[axis], ignored)
+    prob = softmax(data, axis).reshape(outer, data.shape[axis], inner)
+    if params.balanced:
+        number, positive = label.size, int((label > 0).sum())
+        half = number / 2
+        shares = (half / max(1, number - positive), half / max(1, positive))
+        weight = xp.where(label > 0, shares[1], shares[0]).astype(data.dtype)
+        return Weighted(prob, label, weight, max(1, number))
+    weight = xp.where(kept, inputs[2].reshape(label.shape), 0).astype(data.dtype)
+    return Weighted(prob, label, weight, divisor(params.normalization, outer, inner, weight.sum()))
+
+
+@quietly
+def _weighted(params: WeightedLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    xp, data = namespace(inputs[0]), inputs[0]
+    found = weighted_labels(params, inputs)
+    own = xp.take_along_axis(found.prob, found.label, axis=1)
+    logs = xp.log(xp.maximum(own, own.dtype.type(_LEAST_PROBABILITY)))
+    total = -(found.weight * logs).sum(dtype=np.float64) / found.by
+    return (scalar(total, data), found.prob.reshape(data.shape))[: params.tops]
+
+
+def _labels(params: WeightedLossParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    return None, Whole(inputs[0][params.axis]), None
+
+
+def _weighted_reading(layer: Message) -> TypeReading | None:
+    """With weights and no `normalization` forks may divide by other than the weights' sum."""
+    loss = layer.get("loss_param")
+    said = loss.has("normalization") or loss.has("normalize")
+    if len(layer.get("bottom")) < 3 or said:
+        return None
+    return TypeReading(erased(WEIGHTED_SOFTMAX), _TOLD)
+
+
+_TOLD = (
+    "type",
+    "it is divided by the sum of the weights, at least 1, as in the forks whose source is at hand; "
+    "one may divide by the number of labels",
+    ("`loss_param { normalization: FULL }` divides by their number, `VALID` by the weights' sum",),
+)
+
+WEIGHTED_SOFTMAX = OpDef(
+    name="WeightedSoftmaxWithLoss",
+    arity=Arity((2, 3), (1, 2), optional_top=True),
+    params=_parse_weighted,
+    shape=_weighted_shape,
+    cost=per_input(10),
+    window=full_extent,
+    memory=copies(10),
+    reference=_weighted,
+    contents=_labels,
+    loss=True,
+    family="loss",
+    reading=_weighted_reading,
+)
+
+OPS = (GLOBAL_SUM_POOLING, MULTICLASS_CROSS_ENTROPY, WEIGHTED_SOFTMAX)
+
+
+# OICRLayer: the best region of each class that the image has names those that overlap it.
+
+_NEAR, _SIDE = 0.5, 600.0
+
+
+def _oicr_classes(param_str: str) -> int:
+    return int(parse_param_str(param_str, "OICRLayer", {"num_classes": None})["num_classes"])
+
+
+def _oicr_shape(
+    inputs: Sequence[Shape], param_str: str, context: PythonContext
+) -> tuple[Shape, ...]:
+    classes = _oicr_classes(param_str)
+    fits = len(inputs) == 3 and len(inputs[0]) >= 2 and count(inputs[0], 1) == 5
+    fits = fits and inputs[0][0] == inputs[1][0] and count(inputs[1], 1) in (classes - 1, classes)
+    if not fits or inputs[2][0] != 1 or count(inputs[2]) != classes - 1:
+        raise ShapeError(
+            f"`OICRLayer` of {classes} classes takes regions of one image, their scores and the "
+            f"image's labels; the bottoms are {', '.join(map(show, inputs))}",
+            code="python-layer",
+        )
+    return ((inputs[0][0],), (inputs[0][0],))
+
+
+def _oicr(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
+    """Labels of the regions, 0 where they overlap none by a half, and the weights of their loss."""
+    classes = _oicr_classes(param_str)
+    boxes = np.asarray(inputs[0]).reshape(-1, 5)[:, 1:]
+    scores = np.array(inputs[1]).reshape(len(boxes), -1)
+    scores = scores[:, 1:] if scores.shape[1] == classes else scores
+    chosen, kept, weights = [], [], []
+    for label in np.flatnonzero(np.asarray(inputs[2]).reshape(-1) == 1):
+        best = int(scores[:, label].argmax())
+        chosen.append(boxes[best])
+        kept.append(label + 1)
+        weights.append(scores[best, label])
+        scores[best] = 0  # a region is chosen for one class
+    if not chosen:
+        return np.zeros(len(boxes)), np.zeros(len(boxes))
+    table = box_overlaps(boxes, np.stack(chosen))
+    best_of = table.argmax(axis=1)
+    labels = np.where(table.max(axis=1) >= _NEAR, np.array(kept)[best_of], 0)
+    return labels, np.array(weights)[best_of]
+
+
+def _no_gradient(
+    inputs: Arrays, tops: Arrays, param_str: str, context: PythonContext
+) -> tuple[None, ...]:
+    return (None,) * len(inputs)
+
+
+def _oicr_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    return Regions(1, _SIDE, _SIDE), None, Whole(2)
+
+
+register_built_in("oicr_layer.layer", "OICRLayer", _oicr, _oicr_shape, False, _no_gradient)
+register_python_contents("oicr_layer.layer", "OICRLayer", _oicr_contents)
