@@ -148,7 +148,7 @@ class Norm(NamedTuple):
     variance: AnyArray
 
 
-class Step(NamedTuple):
+class TransitionPass(NamedTuple):
     """A transition's pass: what it read, its normalisations and what its 3 by 3 filters read."""
 
     read: AnyArray
@@ -192,7 +192,9 @@ def convolved(x: AnyArray, filters: AnyArray) -> AnyArray:
     return total.reshape(len(x), len(filters), high, wide)
 
 
-def steps_of(params: DenseBlockParams, x: AnyArray, weights: Arrays) -> tuple[list[Step], AnyArray]:
+def steps_of(
+    params: DenseBlockParams, x: AnyArray, weights: Arrays
+) -> tuple[list[TransitionPass], AnyArray]:
     """Every transition's pass, and the top."""
     xp, steps = namespace(x), []
     for step in range(params.transitions):
@@ -202,7 +204,7 @@ def steps_of(params: DenseBlockParams, x: AnyArray, weights: Arrays) -> tuple[li
             narrow = convolved(read, weights[arrays_of(params, 5, step)])
             second = _norm(params, narrow, weights, 6, step)
             read = xp.maximum(second.output, 0)
-        steps.append(Step(x, first, second, read))
+        steps.append(TransitionPass(x, first, second, read))
         grown = convolved(read, weights[arrays_of(params, 0, step)])
         x = xp.concatenate([x, grown], axis=1)
     return steps, x

@@ -84,7 +84,7 @@ def _cost(params: LstmNodeParams, inputs: Sequence[Shape], outputs: Sequence[Sha
     return Cost(4 * params.cells * count(inputs[0]), 12 * count(outputs[0]))
 
 
-class Gates(NamedTuple):
+class NodeGates(NamedTuple):
     """Input, forget and output gate, squashed input and markers, the cells before and now.
 
     All but the markers (streams, 1) are (streams, cells). The forget gate counts by the markers.
@@ -99,7 +99,7 @@ class Gates(NamedTuple):
     now: AnyArray
 
 
-def gates(params: LstmNodeParams, inputs: Arrays, weights: Arrays) -> Gates:
+def gates(params: LstmNodeParams, inputs: Arrays, weights: Arrays) -> NodeGates:
     """What the step computes."""
     xp, streams = namespace(inputs[0]), len(inputs[0])
     units = inputs[0].reshape(streams, -1) @ weights[0].T
@@ -110,7 +110,7 @@ def gates(params: LstmNodeParams, inputs: Arrays, weights: Arrays) -> Gates:
     markers = inputs[2].reshape(streams, 1) if len(inputs) > 2 else ones
     i, f, o, g = sigmoid(i), sigmoid(f), sigmoid(o), xp.tanh(g)
     before = inputs[1].reshape(streams, params.cells)
-    return Gates(i, f, o, g, markers, before, f * markers * before + i * g)
+    return NodeGates(i, f, o, g, markers, before, f * markers * before + i * g)
 
 
 def _node(params: LstmNodeParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:

@@ -101,7 +101,7 @@ def _reads(params: DenseBlockParams, index: int, bottoms: int) -> Reads:
 
 
 def _inexact(graph: Graph, node: Node) -> str | None:
-    params: DenseBlockParams = node.params
+    params = node.params_as(DenseBlockParams)
     if not params.training:
         return None
     return "the fork divides by the unbiased variance, and its gradient is of the biased one"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.lstm_node import LSTM_NODE, Gates, LstmNodeParams, gates
+from netc.ops.lstm_node import LSTM_NODE, LstmNodeParams, NodeGates, gates
 
 
-def _slopes(params: LstmNodeParams, saved: Saved, tops: Arrays) -> tuple[AnyArray, AnyArray, Gates]:
+def _slopes(
+    params: LstmNodeParams, saved: Saved, tops: Arrays
+) -> tuple[AnyArray, AnyArray, NodeGates]:
     """Gradients by the units, (streams, 4 * cells), and by the cells, (streams, cells)."""
     bottoms = [array for array in saved.inputs if array is not None]
     found = gates(params, bottoms, saved.weights)
@@ -28,7 +30,7 @@ def _slopes(params: LstmNodeParams, saved: Saved, tops: Arrays) -> tuple[AnyArra
     return xp.concatenate(units, axis=1), cell, found
 
 
-def _forget(found: Gates) -> AnyArray:
+def _forget(found: NodeGates) -> AnyArray:
     """The fork keeps the gate times the marker, and takes its slope from that."""
     kept = found.f * found.markers
     return kept * (1 - kept)
