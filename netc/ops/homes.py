@@ -109,9 +109,11 @@ OPS: Mapping[str, str] = {
     "focal_loss": "FocalLoss",
     "lstm_node": "LSTMNode",
     "dense_block": "DenseBlock",
-    "subcategory": "FeatureExtrapolating HeatmapGenerating ROIGenerating",
+    "subcategory": "FeatureExtrapolating HeatmapGenerating",
+    "region_generating": "ROIGenerating",
     "weak_supervision": "GlobalSumPooling MulticlassCrossEntropyLoss WeightedSoftmaxWithLoss",
-    "part_regions": "PSROIAlign DeformablePSROIPooling",
+    "part_regions": "PSROIAlign",
+    "deformable_regions": "DeformablePSROIPooling",
     "warp_ctc": "WarpCTCLoss",
     "frcnn": "FrcnnProposal FrcnnAnchorTarget FrcnnProposalTarget",
 }

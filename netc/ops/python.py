@@ -58,7 +58,7 @@ BUILT_IN: Mapping[tuple[str, str], str] = {
     ("rpn.anchor_target_layer", "AnchorTargetLayer"): "netc.ops.rcnn_layers",
     ("rpn.proposal_target_layer", "ProposalTargetLayer"): "netc.ops.rcnn_layers",
     ("spatial_dropout", "SpatialDropoutLayer"): "netc.ops.rcnn_layers",
-    ("oicr_layer.layer", "OICRLayer"): "netc.ops.weak_supervision",
+    ("oicr_layer.layer", "OICRLayer"): "netc.ops.oicr",
 }
 
 

@@ -3,7 +3,7 @@ from images' labels alone.
 
 global_sum_pooling_layer.cpp, multi_class_cross_entropy_loss_layer.cpp and
 weighted_softmax_loss_layer.cpp of forks for OICR (Tang et al. 2017, arXiv:1704.00138) and for
-segmentation; OICRLayer of ppengtang/oicr.
+segmentation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from netc.ir.types import Shape, count, show
 from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.axes import axis_in, need_axes
-from netc.ops.contents import Contents, Regions, Whole
+from netc.ops.contents import Contents, Whole
 from netc.ops.cost import per_input
 from netc.ops.define import (
     Arity,
@@ -39,9 +39,6 @@ from netc.ops.labels import (
 )
 from netc.ops.loss import scalar
 from netc.ops.normalization import softmax
-from netc.ops.param_text import parse_param_str
-from netc.ops.python import PythonContext, register_built_in, register_python_contents
-from netc.ops.rcnn_layers import box_overlaps
 from netc.schema.message import Message
 
 _LEAST = 1e-10  # probabilities count as at least this, and at most 1 less this
@@ -225,62 +222,3 @@ WEIGHTED_SOFTMAX = OpDef(
 )
 
 OPS = (GLOBAL_SUM_POOLING, MULTICLASS_CROSS_ENTROPY, WEIGHTED_SOFTMAX)
-
-
-# OICRLayer: the best region of each class that the image has names those that overlap it.
-
-_NEAR, _SIDE = 0.5, 600.0
-
-
-def _oicr_classes(param_str: str) -> int:
-    return int(parse_param_str(param_str, "OICRLayer", {"num_classes": None})["num_classes"])
-
-
-def _oicr_shape(
-    inputs: Sequence[Shape], param_str: str, context: PythonContext
-) -> tuple[Shape, ...]:
-    classes = _oicr_classes(param_str)
-    fits = len(inputs) == 3 and len(inputs[0]) >= 2 and count(inputs[0], 1) == 5
-    fits = fits and inputs[0][0] == inputs[1][0] and count(inputs[1], 1) in (classes - 1, classes)
-    if not fits or inputs[2][0] != 1 or count(inputs[2]) != classes - 1:
-        raise ShapeError(
-            f"`OICRLayer` of {classes} classes takes regions of one image, their scores and the "
-            f"image's labels; the bottoms are {', '.join(map(show, inputs))}",
-            code="python-layer",
-        )
-    return ((inputs[0][0],), (inputs[0][0],))
-
-
-def _oicr(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
-    """Labels of the regions, 0 where they overlap none by a half, and the weights of their loss."""
-    classes = _oicr_classes(param_str)
-    boxes = np.asarray(inputs[0]).reshape(-1, 5)[:, 1:]
-    scores = np.array(inputs[1]).reshape(len(boxes), -1)
-    scores = scores[:, 1:] if scores.shape[1] == classes else scores
-    chosen, kept, weights = [], [], []
-    for label in np.flatnonzero(np.asarray(inputs[2]).reshape(-1) == 1):
-        best = int(scores[:, label].argmax())
-        chosen.append(boxes[best])
-        kept.append(label + 1)
-        weights.append(scores[best, label])
-        scores[best] = 0  # a region is chosen for one class
-    if not chosen:
-        return np.zeros(len(boxes)), np.zeros(len(boxes))
-    table = box_overlaps(boxes, np.stack(chosen))
-    best_of = table.argmax(axis=1)
-    labels = np.where(table.max(axis=1) >= _NEAR, np.array(kept)[best_of], 0)
-    return labels, np.array(weights)[best_of]
-
-
-def _no_gradient(
-    inputs: Arrays, tops: Arrays, param_str: str, context: PythonContext
-) -> tuple[None, ...]:
-    return (None,) * len(inputs)
-
-
-def _oicr_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
-    return Regions(1, _SIDE, _SIDE), None, Whole(2)
-
-
-register_built_in("oicr_layer.layer", "OICRLayer", _oicr, _oicr_shape, False, _no_gradient)
-register_python_contents("oicr_layer.layer", "OICRLayer", _oicr_contents)

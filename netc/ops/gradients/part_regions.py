@@ -9,19 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays, quietly
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.part_regions import (
+from netc.ops.deformable_regions import (
     DEFORMABLE_PSROI,
-    PSROI_ALIGN,
     DeformablePartParams,
     MovedBins,
-    PartParams,
-    aligned_lines,
-    by_bin,
     by_class,
-    image_of,
     moved_bins,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.part_regions import PSROI_ALIGN, PartParams, aligned_lines, by_bin, image_of
 
 
 @quietly

@@ -6,10 +6,10 @@ import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.gradients.define import INPUT, Gradient, Saved, every_bottom, gradients, of
+from netc.ops.region_generating import ROI_GENERATING
 from netc.ops.subcategory import (
     FEATURE_EXTRAPOLATING,
     HEATMAP_GENERATING,
-    ROI_GENERATING,
     ExtrapolationParams,
     greatest_class,
     stretched,
