@@ -1,7 +1,8 @@
 """PSROIAlign: position-sensitive pooling of bilinear samples.
 
 psroi_align_layer.cu of makefile/frcnn (after Dai et al. 2016, R-FCN). Bin (y, x) of a region reads
-a group of channels of its own. A region is a row of image, x_min, y_min, x_max, y_max in pixels of the net's input.
+a group of channels of its own. A region is a row of image, x_min, y_min, x_max, y_max in pixels of
+the net's input.
 """
 
 from __future__ import annotations
