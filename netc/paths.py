@@ -1,13 +1,26 @@
 """Paths written in a text: followed only within the text's folder, unless the user allows others.
 
 Otherwise an untrusted net could name any file of the machine and leak its content in its outputs.
+Programs are found here too: never in the current folder.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path, PurePosixPath
 
 from netc.diagnostics import Diagnostic, NetcError, Span
+
+
+def installed_program(name: str) -> str | None:
+    """The absolute path of a program, looked for in the absolute folders of ``PATH`` alone.
+
+    One that lies in the current folder may be a stranger's.
+    """
+    folders = filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep))
+    found = shutil.which(name, path=os.pathsep.join(folders))
+    return found if found is not None and os.path.isabs(found) else None
 
 
 class OutsideError(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 from netc.aot.targets import Target, host_target
 from netc.diagnostics import Diagnostic, NetcError
+from netc.paths import installed_program
 
 _LIMIT = 600  # seconds
 _ZIG = {
@@ -62,9 +62,9 @@ def _system(target: Target) -> Toolchain | None:
     prefix = "" if target.name == host_target() else _PREFIXES.get(target.name)
     if prefix is None:
         return None
-    archiver = shutil.which(f"{prefix}ar")
+    archiver = installed_program(f"{prefix}ar")
     names = ("cc", "gcc", "clang") if not prefix else (f"{prefix}gcc",)
-    compiler = next((path for name in names if (path := shutil.which(name))), None)
+    compiler = next((path for name in names if (path := installed_program(name))), None)
     if compiler is None or archiver is None:
         return None
     return Toolchain(Path(compiler).name, (compiler,), (archiver,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from netc.diagnostics import Collector, Diagnostic, Note
@@ -48,13 +49,20 @@ def rule_failure(rule: Message, state: NetState) -> str | None:
         return f"its min_level is {rule.get('min_level')}"
     if rule.has("max_level") and state.level > rule.get("max_level"):
         return f"its max_level is {rule.get('max_level')}"
+    stages = _as_set(state.stages)
     for stage in rule.get("stage"):
-        if stage not in state.stages:
+        if stage not in stages:
             return f"it needs stage `{stage}`"
     for stage in rule.get("not_stage"):
-        if stage in state.stages:
+        if stage in stages:
             return f"it is not in stage `{stage}`"
     return None
+
+
+@lru_cache(maxsize=4)
+def _as_set(stages: tuple[str, ...]) -> frozenset[str]:
+    """The stages of a state, of which a text may have many, as each of its layers may."""
+    return frozenset(stages)
 
 
 def exclusion(layer: Message, state: NetState) -> str | None:

@@ -6,7 +6,7 @@ netc needs no copies and has no such layers; Caffe's logs and weight files have 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -86,17 +86,21 @@ def with_splits(layers: Sequence[Message]) -> tuple[NumberedLayer, ...]:
         layers: those of the net in its state, in order.
     """
     reading, given, found = _read(layers), Counter[Place](), list[NumberedLayer]()
+    made: defaultdict[int, list[Split]] = defaultdict(list)
+    for (maker, _), split in reading.tops.items():
+        if split.copies > 1:
+            made[maker].append(split)
     for number, layer in enumerate(layers):
         bottoms = []
         for index, entry in enumerate(layer.entries.get("bottom", ())):
             place = reading.sources.get((number, index))
-            split = None if place is None else reading.tops[place]
-            if place is not None and split is not None and split.copies > 1:
-                copy = split.first_reader + given[place]
-                entry = entry._replace(value=f"{split.name}_{copy}")
+            read = None if place is None else reading.tops[place]
+            if place is not None and read is not None and read.copies > 1:
+                copy = read.first_reader + given[place]
+                entry = entry._replace(value=f"{read.name}_{copy}")
                 given[place] += 1
             bottoms.append(entry)
-        own = [s for (n, _), s in reading.tops.items() if n == number and s.copies > 1]
+        own = made[number]
         weights = () if any(split.loss for split in own) else layer.entries.get("loss_weight", ())
         layer = layer.with_entries(bottom=tuple(bottoms), loss_weight=weights)
         found += [

@@ -7,6 +7,7 @@ Boxes are x_min, y_min, x_max, y_max in parts of the image's width and height. T
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -256,14 +257,17 @@ def _boxes_of(small: int, large: int | None, ratios: list[float]) -> list[tuple[
 
 def _ratios(param: Message) -> list[float]:
     """Width to height of the boxes that are no squares, each followed by its flipped one."""
-    found = [1.0]
+    found, ordered = [1.0], [1.0]
     for ratio in param.get("aspect_ratio"):
         if not ratio > 0:
             raise bad_value(param, "aspect_ratio", "must be greater than 0")
         if not 1 / LARGEST <= ratio <= LARGEST:
             raise bad_value(param, "aspect_ratio", f"must lie between 1/{LARGEST} and {LARGEST}")
-        if all(abs(ratio - other) >= 1e-6 for other in found):
-            found += [ratio, 1 / ratio] if param.get("flip") else [ratio]
+        place = bisect_left(ordered, ratio)  # one that is as good as equal lies beside it
+        if all(abs(ratio - other) >= 1e-6 for other in ordered[max(0, place - 1) : place + 1]):
+            for new in (ratio, 1 / ratio) if param.get("flip") else (ratio,):
+                found.append(new)
+                insort(ordered, new)
     return [ratio for ratio in found if abs(ratio - 1) >= 1e-6]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import tempfile
 
 from netc.diagnostics import Diagnostic, NetcError
+from netc.paths import installed_program
 
 _SECONDS = 300  # for Graphviz to lay out a net
 
@@ -18,10 +17,8 @@ def program() -> str:
     Raises:
         NetcError: missing-program.
     """
-    # One that lies in the current folder is not looked for: it may be a stranger's.
-    folders = filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep))
-    found = shutil.which("dot", path=os.pathsep.join(folders))
-    if found is None or not os.path.isabs(found):
+    found = installed_program("dot")
+    if found is None:
         raise NetcError(
             Diagnostic(
                 "missing-program",

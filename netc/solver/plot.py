@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +14,7 @@ from netc.solver.rows import Value
 
 FORMATS = ("svg", "png", "pdf")
 _NO_SCORES = frozenset({"net", "iteration", "seconds"})
+_CHDIR = os.chdir in os.supports_fd
 _PANELS = ("loss", "score", "learning rate")
 
 Runs = Mapping[str, Sequence[Mapping[str, Value]]]
@@ -85,12 +88,13 @@ def write_plot(path: Path, runs: Runs) -> None:
         NetcError: image-format, missing-package, cannot-write.
     """
     check_plot(path)
-    import matplotlib
-
+    matplotlib = _matplotlib()
     drawn = curves(runs)
     panels = [panel for panel in _PANELS if any(curve.panel == panel for curve in drawn)]
     kind = path.suffix[1:].lower()
-    with matplotlib.rc_context({"svg.hashsalt": "netc", "svg.fonttype": "none"}):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({"svg.hashsalt": "netc", "svg.fonttype": "none"})
         figure = _figure(drawn, panels)
         with replacing(path) as temporary:
             date = "CreationDate" if kind == "pdf" else "Date"
@@ -114,10 +118,26 @@ def _figure(drawn: Sequence[Curve], panels: Sequence[str]) -> Any:
 
 
 def _figure_class() -> Any:
+    return _matplotlib().figure.Figure
+
+
+def _matplotlib() -> Any:
+    """The package, imported in a folder of no stranger's.
+
+    It reads a ``matplotlibrc`` of the current folder, which can name programs to run (LaTeX).
+    """
+    here = os.open(".", os.O_RDONLY) if "matplotlib" not in sys.modules and _CHDIR else None
     try:
-        from matplotlib.figure import Figure
+        if here is not None:
+            os.chdir(os.path.dirname(sys.executable) or os.sep)
+        import matplotlib
+        import matplotlib.figure
     except ImportError:
         message = "pictures of runs need the package `matplotlib`, which is not installed"
         help = ("pip install 'netc[plot]'",)
         raise NetcError(Diagnostic("missing-package", message, help=help)) from None
-    return Figure
+    finally:
+        if here is not None:
+            os.chdir(here)
+            os.close(here)
+    return matplotlib

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,17 @@ from netc.syntax.reader import unreadable
 
 Row = dict[str, Value]
 
-_NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|nan|inf))"
+# Patterns take time in proportion to a line: no two of their parts can match the same characters,
+# and what may be anything is of bounded length.
+_NUMBER = r"([-+]?(?:\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|nan|inf))"
 _STAMP = re.compile(r"[IWEF](?:\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d(?:\.\d+)?)")
-_LOSS = re.compile(rf"Iteration (\d+)(?: \([^)]*\))?, loss = {_NUMBER}")
+_LOSS = re.compile(rf"Iteration (\d+)(?: \([^)]{{0,200}}\))?, loss = {_NUMBER}")
 _RATE = re.compile(rf"Iteration (\d+), lr = {_NUMBER}")
 _TEST = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
-_OUTPUT = re.compile(rf"(Train|Test) net output #\d+: (.+?) = {_NUMBER}")
+_OUTPUT = re.compile(rf"(Train|Test) net output #\d+: ([^#]{{1,1000}}?) = {_NUMBER}")
 _SHOWN = re.compile(rf"iteration (\d+) +loss {_NUMBER} +rate {_NUMBER}")
 _SHOWN_TEST = re.compile(r"iteration (\d+) +test (\d+): (.+)")
-_SCORE = re.compile(rf"(\S+) {_NUMBER}(?:  |$)")
+_SCORE = re.compile(rf"(?<!\S)(\S+) {_NUMBER}(?:  |$)")
 _DAY = 86400.0
 _SUFFIXES = (".log", ".csv", ".json")
 
@@ -85,6 +88,7 @@ def log_rows(lines: Iterable[str]) -> list[Row]:
     rows: list[Row] = []
     train: Row = {}
     test: Row = {}
+    elements: Counter[tuple[str, str]] = Counter()
     clock = _Clock()
     for line in lines:
         seconds = clock.seconds(line)
@@ -96,7 +100,8 @@ def log_rows(lines: Iterable[str]) -> list[Row]:
             test = _row(f"test {found[2]}", found[1], seconds)
             rows.append(test)
         elif found := _OUTPUT.search(line):
-            _put(train if found[1] == "Train" else test, found[2], float(found[3]))
+            row = train if found[1] == "Train" else test
+            _put(row, found[2], float(found[3]), elements)
         elif found := _SHOWN.match(line):
             shown: Row = {"smoothed_loss": float(found[2]), "rate": float(found[3])}
             rows.append(_row("train", found[1], seconds) | shown)
@@ -112,12 +117,17 @@ def _row(net: str, iteration: str, seconds: float) -> Row:
     return {"net": net, "iteration": int(iteration), "seconds": round(seconds, 3)}
 
 
-def _put(row: Row, name: str, value: float) -> None:
-    """One element of an output; a second one of the name makes them ``name[0]``, ``name[1]``."""
+def _put(row: Row, name: str, value: float, elements: Counter[tuple[str, str]]) -> None:
+    """One element of an output; a second one of the name makes them ``name[0]``, ``name[1]``.
+
+    ``elements`` counts those of each net's outputs.
+    """
     if name in row:
         row[f"{name}[0]"] = row.pop(name)
+        elements[str(row.get("net")), name] = 1
     if f"{name}[0]" in row:
-        number = sum(1 for known in row if known.startswith(f"{name}[") and known[-1] == "]")
+        number = elements[str(row.get("net")), name]
+        elements[str(row.get("net")), name] += 1
         name = f"{name}[{number}]"
     row[name] = value
 

@@ -99,6 +99,10 @@ class Hdf5Source:
         return next(iter(counts.values()))
 
     def _rows_of(self, path: Path, file: h5py.File, top: str) -> int:
+        if _is_elsewhere(file, top):
+            raise self._bad(
+                path, f"the dataset `{top}` lies in another file: copy it into this one"
+            )
         if top not in file or not getattr(file[top], "shape", ()):
             raise self._bad(path, f"it has no dataset `{top}` with rows")
         check_room(self.layer, "hdf5_data_param", self._size, 4 * math.prod(file[top].shape[1:]))
@@ -113,6 +117,17 @@ class Hdf5Source:
 
     def _bad(self, path: Path, why: str) -> NetcError:
         return self.layer.fault("bad-record", f"`{path}`: {why}")
+
+
+def _is_elsewhere(file: h5py.File, name: str) -> bool:
+    """Whether a link on the way to a dataset, or the dataset, refers to another file."""
+    external = h5py_module().ExternalLink
+    parts = [part for part in name.split("/") if part]
+    for end in range(1, len(parts) + 1):
+        if isinstance(file.get("/".join(parts[:end]), getlink=True), external):
+            return True
+    found = file.get(name)
+    return bool(getattr(found, "external", None) or getattr(found, "is_virtual", False))
 
 
 def _runs(rows: list[int], ends: AnyArray) -> list[tuple[int, int]]:

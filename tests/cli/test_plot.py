@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ from netc.cli.main import main
 from netc.solver.plot import curves
 from netc.solver.read_log import log_rows, read_rows
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "train"
+ROOT = Path(__file__).resolve().parent.parent.parent
+GOLDEN = ROOT / "tests" / "golden" / "train"
 LOGS = ("log_average", "log_basic", "log_iter_size", "log_resume")
 
 
@@ -150,3 +154,39 @@ def test_matplotlib_is_asked_for(
     path = str(GOLDEN / "log_basic.log")
     assert main(["plot", path, "-o", str(tmp_path / "run.svg")]) == 1
     assert "pip install 'netc[plot]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("piece", [
+    "Iteration 1 (", "Train net output #1: ", "iteration 1 test 0: ", "iteration 1   loss ", "1",
+    "Iteration 1, loss = ", "a 1 ", "(", "x", "Test net output #0: x = ", "I0101 ",
+])  # fmt: skip
+@pytest.mark.parametrize("start", ["", "iteration 1 test 0: a ", "iteration 1 loss ", "Iteration "])
+def test_long_lines_take_no_long_time(start: str, piece: str) -> None:
+    log_rows([start + piece * (300_000 // len(piece)) + "!"])
+
+
+def test_outputs_of_many_elements() -> None:
+    lines = ["Iteration 1, loss = 1", *["Train net output #0: p = 2"] * 20_000]
+    (row,) = log_rows(lines)
+    assert row["p[0]"] == row["p[19999]"] == 2.0 and "p" not in row
+
+
+def test_a_matplotlibrc_of_the_current_folder_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could name LaTeX, a program, and modules to import."""
+    pytest.importorskip("matplotlib")
+    (tmp_path / "matplotlibrc").write_bytes(b"text.usetex: True\nbackend: module://evil\n\xff")
+    (tmp_path / "evil.py").write_text("open('RAN', 'w')")
+    (tmp_path / "latex").write_text("#!/bin/sh\ntouch RAN\n")
+    (tmp_path / "latex").chmod(0o755)
+    shutil.copy(GOLDEN / "log_basic.log", tmp_path / "run.log")
+    script = tmp_path / "netc-script.py"
+    start = f"import sys; sys.path[:] = [{str(ROOT)!r}, *sys.path[1:]]"
+    script.write_text(f"{start}; from netc.__main__ import main; sys.exit(main())")
+    done = subprocess.run(
+        [sys.executable, str(script), "plot", "run.log"], cwd=tmp_path, capture_output=True,
+        text=True, env={**os.environ, "PATH": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run.svg").exists() and not (tmp_path / "RAN").exists()

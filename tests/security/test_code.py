@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import deque
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from netc.aot import toolchain
+from netc.aot.targets import target_of
 from netc.backends.cpu import jit, processes
 from netc.diagnostics import NetcError
+from netc.paths import installed_program
 from tests.conftest import ROOT
 from tests.machines import runnable
 
@@ -92,6 +96,21 @@ def test_graphviz_is_not_taken_from_the_current_folder(
     for path in ("", ".", f".{os.pathsep}", os.pathsep):
         monkeypatch.setenv("PATH", path)
         assert main(["draw", "net.prototxt", "-o", "net.svg"]) == 1
+    assert ran(trap) == ""
+
+
+def test_a_c_compiler_is_not_taken_from_the_current_folder(
+    trap: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trap)
+    monkeypatch.delenv("CC", raising=False)
+    for name in ("cc", "gcc", "clang", "ar", "x86_64-linux-gnu-gcc", "x86_64-linux-gnu-ar"):
+        shutil.copy(trap / "dot", trap / name)
+    for path in ("", ".", f".{os.pathsep}", os.pathsep):
+        monkeypatch.setenv("PATH", path)
+        for name in ("cc", "gcc", "clang", "ar"):
+            assert installed_program(name) is None
+        assert toolchain._system(target_of("x86_64-linux-gnu", None)) is None
     assert ran(trap) == ""
 
 

@@ -61,6 +61,31 @@ def test_a_chunk_that_is_larger_than_its_dataset(tmp_path: Path) -> None:
     assert "the bytes of a chunk of `x`" in refused(layer, tmp_path, 20 << 20)
 
 
+@pytest.mark.parametrize("kind", ["link", "group", "virtual", "external"])
+def test_rows_in_another_file_are_not_read(kind: str, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = file["g/x"] = [[42.0]]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        if kind == "link":
+            file["x"] = h5py.ExternalLink("secret.h5", "/x")
+        elif kind == "group":
+            file["g"] = h5py.ExternalLink("secret.h5", "/g")
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((1, 1), "f8")
+            layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "x", (1, 1))
+            file.create_virtual_dataset("x", layout)
+        else:
+            place = [(str(tmp_path / "secret.h5"), 0, 8)]
+            file.create_dataset("x", (1, 1), "f8", external=place)
+    (tmp_path / "list.txt").write_text("a.h5\n")
+    top = "g/x" if kind == "group" else "x"
+    text = f'''layer {{ name: "d" type: "HDF5Data" top: "{top}"
+        hdf5_data_param {{ source: "list.txt" batch_size: 1 }} }}'''
+    with pytest.raises(NetcError, match="lies in another file"):
+        open_sources(read_net(Source("net", text)).message, NetState("TEST", 0, ()), tmp_path)
+
+
 DATA = 'layer { name: "i" type: "Input" top: "x" input_param { shape { dim: 1 dim: %d } } } '
 
 

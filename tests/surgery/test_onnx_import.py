@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,59 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     (tmp_path / "junk.onnx").write_bytes(b"\x08junk")
     assert main(["import", str(tmp_path / "junk.onnx"), "-o", str(out), "--force"]) == 1
     assert "not-onnx" in capsys.readouterr().err
+
+
+def chain(op: str, length: int, first: str, **attributes: Any) -> list[Any]:
+    """Nodes that each read the one before twice; the last makes `y`."""
+    names = [first, *(f"a{i}" for i in range(length - 1)), "y"]
+    return [helper.make_node(op, [old, old], [new], **attributes) for old, new in pairwise(names)]
+
+
+def test_lists_that_double_are_not_worked_out(tmp_path: Path) -> None:
+    """40 nodes of a few bytes would make 2 to the power of 40 elements."""
+    nodes = [*chain("Concat", 40, "k", axis=0)[:-1], helper.make_node("Add", ["x", "a38"], ["y"])]
+    path = model(tmp_path / "m.onnx", nodes, (1, 3, 4, 4), k=np.ones(1, np.float32))
+    with pytest.raises(NetcError):
+        import_onnx(path)
+
+
+def test_a_node_of_many_inputs(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Sum", ["x"] * 3000, ["y"])]
+    made = import_onnx(model(tmp_path / "m.onnx", nodes, (1, 1, 2, 2)))
+    assert len(made.message.get("layer")[-1].get("bottom")) == 3000
+
+
+@pytest.mark.parametrize(("location", "length"), [
+    ("data.bin", ""), ("data.bin", str(1 << 45)), ("data.bin", "abc"), ("../data.bin", ""),
+    ("/etc/hostname", ""), ("none.bin", ""),
+])  # fmt: skip
+def test_data_beside_a_model_are_counted_and_confined(
+    location: str, length: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for place in (folder, tmp_path):
+        with (place / "data.bin").open("wb") as file:
+            file.truncate(1 << 42)  # no block of it is on the disk
+    path = model(folder / "m.onnx", [node("Gemm", "w")], (1, 2), w=np.ones((2, 3), np.float32))
+    made = onnx.load(str(path))
+    tensor = made.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", location), ("length", length)):
+        if value:
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, value
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(NetcError) as told:
+        import_onnx(path)
+    expected = "too-little-memory" if length.isdigit() or not length else "not-onnx"
+    assert told.value.diagnostics[0].code in (expected, "not-onnx")
+
+
+def test_models_without_layers(tmp_path: Path) -> None:
+    with pytest.raises(NetcError, match="has no nodes"):
+        import_onnx(model(tmp_path / "m.onnx", [], (1, 1, 2, 2)))
+    pads = np.array([0, 0, 1, 1, 0, 0, 1, 1])
+    with pytest.raises(NetcError, match="is a Pad's"):
+        import_onnx(model(tmp_path / "p.onnx", [node("Pad", "p")], (1, 1, 2, 2), p=pads))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -69,7 +70,7 @@ class OnnxNode:
         """The operator's name."""
         return str(self.proto.op_type)
 
-    @property
+    @cached_property
     def inputs(self) -> list[str]:
         """The values that it reads; empty names are left out at the end."""
         names = [str(name) for name in self.proto.input]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,9 +24,18 @@ from netc.surgery.onnx_import.model import Building, OnnxNode
 from netc.surgery.onnx_import.rules import RULES
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, TensorShapeProto
+    from onnx import (
+        AttributeProto,
+        GraphProto,
+        ModelProto,
+        NodeProto,
+        TensorProto,
+        TensorShapeProto,
+        ValueInfoProto,
+    )
 
 _PLAIN = ("", "ai.onnx")
+_SIZES = 1 << 14  # elements of a list of sizes, such as a Reshape reads
 _FOLDED = 1 << 24  # elements of a constant that is worked out of others
 
 
@@ -81,6 +90,8 @@ def _check_well_formed(onnx: ModuleType, model: ModelProto, path: Path) -> None:
 
 def _imported(onnx: ModuleType, model: ModelProto, inputs: dict[str, Shape]) -> Imported:
     _check_domains(model)
+    if not model.graph.node:
+        raise NetcError(Diagnostic("not-onnx", "the model has no nodes"))
     model = _inferred(onnx, model, inputs)
     building, opset = _start(onnx, model)
     found = Collector()
@@ -109,12 +120,33 @@ def _loaded(onnx: ModuleType, path: Path) -> ModelProto:
     try:
         size = path.stat().st_size
         check_memory(3 * size, f"the model `{path}`")
-        return onnx.load(str(path))
+        model: ModelProto = onnx.load(str(path), load_external_data=False)
+        outside = sum(_bytes_outside(tensor, path.parent) for tensor in _tensors(model.graph))
+        check_memory(3 * (size + outside), f"the model `{path}` with its external data")
+        onnx.load_external_data_for_model(model, str(path.parent))
+        return model
     except NetcError:
         raise
     except Exception as error:
         message = f"`{path}` cannot be read as an ONNX model: {reason(error)}"
         raise NetcError(Diagnostic("not-onnx", message)) from None
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """The constants of a graph and of those within its nodes."""
+    yield from graph.initializer
+    for attribute in (a for node in graph.node for a in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _tensors(inner)
+
+
+def _bytes_outside(tensor: TensorProto, folder: Path) -> int:
+    """Bytes of a tensor that are read from a file beside the model."""
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    if "length" in said:
+        return int(said["length"])
+    return (folder / said["location"]).stat().st_size if "location" in said else 0
 
 
 def _check_domains(model: ModelProto) -> None:
@@ -153,10 +185,19 @@ def _inferred(onnx: ModuleType, model: ModelProto, given: dict[str, Shape]) -> M
     for entry in (*model.graph.output, *model.graph.value_info):
         entry.type.tensor_type.ClearField("shape")
     try:
+        plain: ModelProto = onnx.shape_inference.infer_shapes(model)
+        if any(map(_is_long_list, plain.graph.value_info)):  # it would be copied at each node
+            return plain
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:
         message = f"the model's shapes cannot be inferred: {reason(error)}"
         raise NetcError(Diagnostic("not-onnx", message)) from None
+
+
+def _is_long_list(value: ValueInfoProto) -> bool:
+    """True of values of one axis that are no sizes of anything, but too long for that."""
+    dims = value.type.tensor_type.shape.dim
+    return len(dims) == 1 and dims[0].dim_value > _SIZES
 
 
 def _known_shape(name: str, dims: Iterable[TensorShapeProto.Dimension]) -> Shape:
@@ -289,6 +330,9 @@ def _finished(model: ModelProto, building: Building) -> Imported:
         blob = building.blobs.get(entry.name)
         if blob is None:
             message = f"the output `{entry.name}` is a constant, which no net gives back"
+            raise NetcError(Diagnostic("not-caffe", message))
+        if entry.name in building.pads:
+            message = f"the output `{entry.name}` is a Pad's, and only layers with windows pad"
             raise NetcError(Diagnostic("not-caffe", message))
         if blob != entry.name:
             renamed[entry.name] = blob
