@@ -77,7 +77,7 @@ def _convolution(graph: Graph, node: Node) -> Step:
 def _pooling(graph: Graph, node: Node) -> Step:
     params = node.params
     axes = pooling_axes(params, graph.shape(node.inputs[0]))
-    if params.global_pooling and params.method == "AVE":
+    if params.window.whole and params.method == "AVE":
         return lambda inputs, weights: inputs[0].mean((2, 3), keepdim=True)
     kernel = [axis.kernel for axis in axes]
     stride = [axis.stride for axis in axes]

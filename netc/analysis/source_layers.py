@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from netc.ops.catalog import LAYERS
 from netc.ops.define import ErasedOp, LayerContext
@@ -34,7 +33,7 @@ def source_params(layer: Message, phase: str = "TEST") -> SourceParams | None:
     if op is None:
         return None
     context = LayerContext(phase, len(layer.get("bottom")), len(layer.get("top")))
-    params: Any = op.params(layer, context)
+    params = op.params(layer, context)
     return params if isinstance(params, SourceParams) else None
 
 

@@ -23,9 +23,9 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class LpPoolingParams:
-    """(sum of |x| ** ``p``) ** (1 / ``p``) over each window; ``window`` is written as Pooling's."""
+    """(sum of |x| ** ``p``) ** (1 / ``p``) over each window; ``pooling`` has the windows."""
 
-    window: PoolingParams = field(default_factory=PoolingParams)
+    pooling: PoolingParams = field(default_factory=PoolingParams)
     p: float = 2.0
 
 
@@ -47,17 +47,17 @@ def _parse(layer: Message, context: LayerContext) -> LpPoolingParams:
 
 
 def _shape(params: LpPoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    return POOLING.shape(params.window, inputs)
+    return POOLING.shape(params.pooling, inputs)
 
 
 def _cost(params: LpPoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Cost:
     """A power for each input, an addition for each element of a window, a root for each output."""
-    added = POOLING.cost(params.window, inputs, outputs).operations
+    added = POOLING.cost(params.pooling, inputs, outputs).operations
     return Cost(operations=added + count(inputs[0]) + count(outputs[0]))
 
 
 def _window(params: LpPoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
-    return POOLING.window(params.window, inputs, outputs)
+    return POOLING.window(params.pooling, inputs, outputs)
 
 
 def _pool(params: LpPoolingParams, inputs: Arrays, weights: Arrays) -> Arrays:
@@ -65,7 +65,7 @@ def _pool(params: LpPoolingParams, inputs: Arrays, weights: Arrays) -> Arrays:
     xp, p = namespace(x), np.float32(params.p)
     with np.errstate(all="ignore"):
         powers = x * x if p == 2 else xp.abs(x) ** p
-        total = summed(powers, pooling_axes(params.window, x.shape))
+        total = summed(powers, pooling_axes(params.pooling, x.shape))
         return (xp.sqrt(total) if p == 2 else total ** (1 / p),)
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.define import WHOLE, Arity, Cost, LayerContext, OpDef, ShapeError, Stand, Window
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import conflict, lone, number, one_of
-from netc.ops.pooling3d import POOLING_3D, Pooling3DParams, Three, each_axis
+from netc.ops.pooling3d import POOLING_3D, Pooling3DParams, each_axis
 from netc.ops.pooling_values import average, drawn_and_where, expected, largest, largest_and_where
 from netc.ops.random import layer_number, uniform
 from netc.ops.role import Role
-from netc.ops.window import Axis, axis_name
+from netc.ops.window import Axis, axis_name, is_planar, quantity
 from netc.schema.message import Message
 
 METHODS = ("MAX", "AVE", "STOCHASTIC")
@@ -27,23 +27,20 @@ _FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class PoolingParams:
-    """Parameters of Pooling; pairs are height and width.
+    """Parameters of Pooling.
 
     Args:
         method: "MAX", "AVE" or "STOCHASTIC".
-        kernel, stride, pad: of the window; ``kernel`` is empty with ``global_pooling``.
+        window: kernel, stride and padding along height and width; ``whole`` with a text's
+            ``global_pooling``: one window over the whole input.
         ceil: the number of windows is rounded up, so that the input may fill the last one in part.
-        global_pooling: one window over the whole input.
         mask: a second top has the index of each maximum in its plane.
         train, seed: of STOCHASTIC alone: TRAIN phase, and the layer's number for the generator.
     """
 
     method: str = "MAX"
-    kernel: tuple[int, ...] = ()
-    stride: tuple[int, int] = (1, 1)
-    pad: tuple[int, int] = (0, 0)
+    window: Window = field(default_factory=Window)
     ceil: bool = True
-    global_pooling: bool = False
     mask: bool = False
     train: bool = False
     seed: int = 0
@@ -59,20 +56,31 @@ def _parse(layer: Message, context: LayerContext) -> PoolingParams:
             f"`pool: {method}` makes 1 top, and {context.tops} are named",
             "only `pool: MAX` has a second top, the mask",
         )
-    params = PoolingParams(
+    return PoolingParams(
         method,
-        _parse_kernel(message),
-        _pair(message, "stride", 1),
-        _pair(message, "pad", 0),
+        _parse_window(message, method),
         _parse_ceil(message),
-        message.get("global_pooling"),
         context.tops > 1,
         context.phase == "TRAIN",
         layer_number(layer.get("name")) if method == "STOCHASTIC" else 0,
     )
-    _check_pad(message, params)
-    _check_global(message, params)
-    return params
+
+
+def _parse_window(message: Message, method: str) -> Window:
+    kernel, stride, pad = (
+        _parse_kernel(message),
+        quantity(message, "stride", 1),
+        quantity(message, "pad", 0),
+    )
+    planar = tuple(name for name in ("stride", "pad") if is_planar(message, name))
+    if len(kernel) == 2:
+        planar = ("kernel", *planar)
+    window = Window(kernel, stride, pad, planar=planar, whole=message.get("global_pooling"))
+    _check_pad(message, method, window)
+    if not window.whole:
+        return window
+    _check_global(message, window)
+    return WHOLE
 
 
 def _parse_kernel(message: Message) -> tuple[int, ...]:
@@ -85,8 +93,7 @@ def _parse_kernel(message: Message) -> tuple[int, ...]:
     if message.has("kernel_size"):
         if has_pair:
             raise conflict(message, "kernel_h", "kernel_size")
-        size = number(message, "kernel_size", 1)
-        return (size, size)
+        return (number(message, "kernel_size", 1),)
     for name, other in (("kernel_h", "kernel_w"), ("kernel_w", "kernel_h")):
         if message.has(name) and not message.has(other):
             raise lone(message, name, other)
@@ -100,19 +107,6 @@ def _parse_kernel(message: Message) -> tuple[int, ...]:
     return (number(message, "kernel_h", 1), number(message, "kernel_w", 1))
 
 
-def _pair(message: Message, name: str, least: int) -> tuple[int, int]:
-    high, wide = f"{name}_h", f"{name}_w"
-    if not message.has(high) and not message.has(wide):
-        both = number(message, name, least)
-        return (both, both)
-    if message.has(name):
-        raise conflict(message, high if message.has(high) else wide, name)
-    for one, other in ((high, wide), (wide, high)):
-        if not message.has(other):
-            raise lone(message, one, other)
-    return (number(message, high, least), number(message, wide, least))
-
-
 def _parse_ceil(message: Message) -> bool:
     """``round_mode`` is BVLC's; ``ceil_mode`` is what forks had before it."""
     ceil: bool = message.get("round_mode") != "FLOOR"
@@ -124,46 +118,38 @@ def _parse_ceil(message: Message) -> bool:
     return mode
 
 
-def _check_pad(message: Message, params: PoolingParams) -> None:
-    if not any(params.pad):
+def _check_pad(message: Message, method: str, window: Window) -> None:
+    if not any(window.pad):
         return
-    if params.method == "STOCHASTIC":
+    if method == "STOCHASTIC":
         raise message.error(
-            _written(message, "pad"),
+            window.field("pad"),
             "unsupported-value",
             "`pool: STOCHASTIC` takes no padding",
             "remove `pad`, or use `pool: MAX` or `pool: AVE`",
         )
-    for axis, (pad, kernel) in enumerate(zip(params.pad, params.kernel, strict=False)):
-        if pad >= kernel:
-            name = _written(message, "pad", axis)
+    for index, axis in enumerate(() if window.whole else window.axes((1, 1))):
+        if axis.pad >= axis.kernel:
+            name = window.field("pad", index)
             raise message.error(
                 name,
                 "out-of-range",
-                f"`{name}` {pad} must be less than the kernel {kernel}",
+                f"`{name}` {axis.pad} must be less than the kernel {axis.kernel}",
                 "a window would lie in padding alone",
             )
 
 
-def _check_global(message: Message, params: PoolingParams) -> None:
-    if not params.global_pooling:
-        return
-    for name, pair, needed in (("pad", params.pad, 0), ("stride", params.stride, 1)):
-        for axis, value in enumerate(pair):
+def _check_global(message: Message, window: Window) -> None:
+    for name, values, needed in (("pad", window.pad, 0), ("stride", window.stride, 1)):
+        for index, value in enumerate(values):
             if value != needed:
-                field = _written(message, name, axis)
+                field = window.field(name, index)
                 raise message.error(
                     field,
                     "conflicting-fields",
                     f"`{field}` must be {needed} with `global_pooling`, it is {value}",
                     f"remove `{field}`",
                 )
-
-
-def _written(message: Message, name: str, axis: int = 0) -> str:
-    """The field that a quantity of a pair was written in."""
-    own = f"{name}_{'hw'[axis]}"
-    return own if message.has(own) else name
 
 
 # Geometry
@@ -184,28 +170,30 @@ def pooling_axes(params: PoolingParams, shape: Shape) -> tuple[Axis, Axis]:
                 else "reshape the bottom first",
             ),
         )
-    kernel = shape[2:] if params.global_pooling else params.kernel
-    high, wide = (_pooled(params, shape[2 + i], kernel[i], i) for i in (0, 1))
+    axes = params.window.axes(shape[2:])
+    padded = any(axis.pad for axis in axes)
+    high, wide = (_pooled(params, axis, index, padded) for index, axis in enumerate(axes))
     return high, wide
 
 
-def _pooled(params: PoolingParams, size: int, kernel: int, index: int) -> Axis:
-    pad, stride = params.pad[index], params.stride[index]
+def _pooled(params: PoolingParams, axis: Axis, index: int, padded: bool) -> Axis:
+    """The axis with its number of outputs; ``padded`` says whether any axis is."""
+    size, kernel, stride, pad = axis[:4]
     if size < 1:
         raise ShapeError(
             f"the {axis_name(index, 2)} of the bottom must be at least 1, it is {size}"
         )
     room = size + 2 * pad - kernel
     out = (-(-room // stride) if params.ceil else room // stride) + 1
-    if any(params.pad) and (out - 1) * stride >= size + pad:
+    if padded and (out - 1) * stride >= size + pad:
         out -= 1  # a last window that would start in the padding
     if out < 1:
         raise ShapeError(
             f"the kernel {kernel} is larger than the padded {axis_name(index, 2)} {size + 2 * pad}",
-            "pooling_param.kernel_size",
+            f"pooling_param.{params.window.field('kernel', index)}",
             (f"the input must be at least {kernel - 2 * pad} there, it is {size}",),
         )
-    return Axis(size, kernel, stride, pad, 1, out)
+    return axis._replace(out=out)
 
 
 def is_stochastic(params: PoolingParams) -> bool:
@@ -227,10 +215,7 @@ def pooling_cost(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequen
 
 
 def _window(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
-    if params.global_pooling:
-        return WHOLE
-    kernel = (params.kernel[0], params.kernel[1])
-    return Window(kernel, params.stride, params.pad, (1, 1))
+    return WHOLE if params.window.whole else Window.of(pooling_axes(params, inputs[0]))
 
 
 # Reference kernels
@@ -269,20 +254,11 @@ def _of_volumes(params: PoolingParams, inputs: Sequence[Shape]) -> Stand | None:
     """Pooling of five axes, as forks for volumes have it: Pooling3D with these fields."""
     if len(inputs[0]) != 5 or params.mask or params.method == "STOCHASTIC":
         return None
-    quantities = (params.kernel, params.stride, params.pad)
-    if any(len(set(pair)) > 1 for pair in quantities):
+    window = params.window
+    if any(len(set(values)) > 1 for values in (window.kernel, window.stride, window.pad)):
         return None
-    kernel, stride, pad = ((pair[:1] or (1,)) * 3 for pair in quantities)
-    if params.global_pooling:
-        kernel = inputs[0][2:]
-    three = Pooling3DParams(
-        params.method, _triple(kernel), _triple(stride), _triple(pad), params.ceil
-    )
-    return Stand(POOLING_3D.name, three)
-
-
-def _triple(values: Sequence[int]) -> Three:
-    return (values[0], values[1], values[2])
+    cube = Window(window.kernel[:1], window.stride[:1], window.pad[:1], whole=window.whole)
+    return Stand(POOLING_3D.name, Pooling3DParams(params.method, cube, params.ceil))
 
 
 POOLING = OpDef(

@@ -30,6 +30,7 @@ from netc.ops.define import (
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import check_number, lone, number, one_of
 from netc.ops.volumes import lengths
+from netc.ops.window import Axis
 from netc.schema.message import Message
 
 Three = tuple[int, int, int]
@@ -43,9 +44,7 @@ class Pooling3DParams:
     """
 
     method: str
-    kernel: Three
-    stride: Three
-    pad: Three
+    window: Window
     ceil: bool
 
 
@@ -88,7 +87,7 @@ def _checked(p: Message, kernel: Three, stride: Three, pad: Three, ceil: bool) -
                 "out-of-range",
                 f"the padding {q} of axis {axis + 2} must be less than the kernel {k}",
             )
-    return Pooling3DParams(one_of(p, "pool", ("MAX", "AVE")), kernel, stride, pad, ceil)
+    return Pooling3DParams(one_of(p, "pool", ("MAX", "AVE")), Window(kernel, stride, pad), ceil)
 
 
 def parse_each_axis(layer: Message, context: LayerContext) -> Pooling3DParams:
@@ -155,79 +154,76 @@ def _three(
     return (depth, sizes[0], sizes[1])
 
 
-def _out(params: Pooling3DParams, shape: Shape) -> tuple[int, ...]:
-    sizes = []
-    for size, kernel, stride, pad in zip(
-        shape[2:], params.kernel, params.stride, params.pad, strict=True
-    ):
-        steps = (size + 2 * pad - kernel) / stride
-        made = (math.ceil(steps) if params.ceil else math.floor(steps)) + 1
-        if pad and (made - 1) * stride >= size + pad:
-            made -= 1
-        sizes.append(made)
-    return tuple(sizes)
+def volume_axes(params: Pooling3DParams, shape: Shape) -> tuple[Axis, ...]:
+    """The window along depth, height and width; ``out`` is the number of its places."""
+    return tuple(_slid(axis, params.ceil) for axis in params.window.axes(shape[2:]))
+
+
+def _slid(axis: Axis, ceil: bool) -> Axis:
+    steps = (axis.size + 2 * axis.pad - axis.kernel) / axis.stride
+    made = (math.ceil(steps) if ceil else math.floor(steps)) + 1
+    if axis.pad and (made - 1) * axis.stride >= axis.size + axis.pad:
+        made -= 1
+    return axis._replace(out=made)
 
 
 def _shape(params: Pooling3DParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     shape = inputs[0]
     if len(shape) != 5:
         raise ShapeError(f"Pooling3D takes 5 axes, and the bottom is {show(shape)}")
-    sizes = _out(params, shape)
-    if min(sizes) < 1:
+    axes = volume_axes(params, shape)
+    if min(axis.out for axis in axes) < 1:
+        kernel = show(axis.kernel for axis in axes)
         raise ShapeError(
-            f"the kernel {show(params.kernel)} is larger than the padded {show(shape[2:])}",
+            f"the kernel {kernel} is larger than the padded {show(shape[2:])}",
             "pooling3d_param.kernel_size",
         )
-    return ((*shape[:2], *sizes),)
+    return ((*shape[:2], *(axis.out for axis in axes)),)
 
 
 def _pool(params: Pooling3DParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     x = np.asarray(inputs[0])
-    sizes = _out(params, x.shape)
+    axes = volume_axes(params, x.shape)
     empty = np.finfo(x.dtype).min if params.method == "MAX" else 0  # FLT_MAX, as in Caffe
-    edges = pooled_edges(params, x.shape)
-    padded = np.pad(x, ((0, 0), (0, 0), *edges), constant_values=empty)
-    top = np.full((*x.shape[:2], *sizes), empty, x.dtype)
-    for seen in tapped(params, sizes):
+    padded = np.pad(x, ((0, 0), (0, 0), *pooled_edges(axes)), constant_values=empty)
+    top = np.full((*x.shape[:2], *(axis.out for axis in axes)), empty, x.dtype)
+    for seen in tapped(axes):
         part = padded[seen]
         top = np.maximum(top, part) if params.method == "MAX" else top + part
     if params.method == "MAX":
         return (top,)
-    return ((top / pooled_counts(params, x.shape, sizes)).astype(x.dtype),)
+    return ((top / pooled_counts(axes)).astype(x.dtype),)
 
 
-def pooled_edges(params: Pooling3DParams, shape: Shape) -> list[tuple[int, int]]:
+def pooled_edges(axes: Sequence[Axis]) -> list[tuple[int, int]]:
     """Elements to pad before and behind each spatial axis, so that every window lies within."""
-    return [
-        (pad, max(pad, (made - 1) * stride + kernel - size - pad))
-        for size, made, kernel, stride, pad in zip(
-            shape[2:], _out(params, shape), params.kernel, params.stride, params.pad, strict=True
-        )
-    ]
+    return [(a.pad, max(a.pad, (a.out - 1) * a.stride + a.kernel - a.size - a.pad)) for a in axes]
 
 
-def tapped(params: Pooling3DParams, sizes: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+def tapped(axes: Sequence[Axis]) -> Iterator[tuple[slice, ...]]:
     """For each element of the kernel, in order, the index of the padded elements that meet it."""
-    for taps in np.ndindex(params.kernel):
-        steps = zip(taps, sizes, params.stride, strict=True)
-        places = (slice(tap, tap + (made - 1) * stride + 1, stride) for tap, made, stride in steps)
+    for taps in np.ndindex(*(axis.kernel for axis in axes)):
+        places = (
+            slice(tap, tap + (axis.out - 1) * axis.stride + 1, axis.stride)
+            for tap, axis in zip(taps, axes, strict=True)
+        )
         yield slice(None), slice(None), *places
 
 
-def pooled_counts(params: Pooling3DParams, shape: Shape, sizes: Sequence[int]) -> AnyArray:
+def pooled_counts(axes: Sequence[Axis]) -> AnyArray:
     """Elements of each window within the input and its padding, (depth, height, width)."""
     total: AnyArray = np.ones((1, 1, 1), np.float32)
-    for axis, (size, made) in enumerate(zip(shape[2:], sizes, strict=True)):
-        start = np.arange(made) * params.stride[axis] - params.pad[axis]
-        ends = np.minimum(start + params.kernel[axis], size + params.pad[axis])
+    for index, axis in enumerate(axes):
+        start = np.arange(axis.out) * axis.stride - axis.pad
+        ends = np.minimum(start + axis.kernel, axis.size + axis.pad)
         lengths = [1, 1, 1]
-        lengths[axis] = made
+        lengths[index] = axis.out
         total = total * (ends - start).reshape(lengths).astype(np.float32)
     return total
 
 
 def _window(params: Pooling3DParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
-    return Window(params.kernel, params.stride, params.pad, (1, 1, 1))
+    return Window.of(volume_axes(params, inputs[0]))
 
 
 POOLING_3D = OpDef(

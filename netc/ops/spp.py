@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from netc.ir.types import Shape, count
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.define import Arity, Cost, LayerContext, OpDef, ShapeError, full_extent
+from netc.ops.define import (
+    WHOLE,
+    Arity,
+    Cost,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    Window,
+    full_extent,
+)
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import one_of, required_number
 from netc.ops.pooling import METHODS, PoolingParams, pool, pooled_shape, pooling_axes, pooling_cost
@@ -42,7 +51,7 @@ def pyramid(params: SPPParams, shape: Shape) -> tuple[PoolingParams, ...]:
     Raises:
         ShapeError: the bottom has not 4 axes, or is too small for the finest level.
     """
-    pooling_axes(PoolingParams(global_pooling=True), shape)
+    pooling_axes(PoolingParams(window=WHOLE), shape)
     return tuple(_level(params, shape, level) for level in range(params.pyramid_height))
 
 
@@ -62,10 +71,9 @@ def _level(params: SPPParams, shape: Shape, level: int) -> PoolingParams:
             "spp_param.pool",
             ("use `pool: MAX` or `pool: AVE`",),
         )
-    size = (high, wide)
-    pad = (pads[0], pads[1])
+    window = Window(kernel=(high, wide), stride=(high, wide), pad=pads)
     seed = params.seed + level if params.seed else 0  # each level draws numbers of its own
-    return PoolingParams(params.method, size, size, pad, train=params.train, seed=seed)
+    return PoolingParams(params.method, window, train=params.train, seed=seed)
 
 
 def _too_fine(params: SPPParams, name: str, size: int, level: int) -> ShapeError:

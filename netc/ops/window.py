@@ -163,7 +163,9 @@ class Window:
             ShapeError: the fields have values for another number of axes, or no kernel_size.
         """
         number = len(sizes)
-        kernel = self._spread("kernel", self.kernel, number, None)
+        kernel = tuple(sizes)
+        if not self.whole:
+            kernel = self._spread("kernel", self.kernel, number, None)
         stride = self._spread("stride", self.stride, number, 1)
         pad = self._spread("pad", self.pad, number, 0)
         dilation = self._spread("dilation", self.dilation, number, 1)
@@ -219,34 +221,48 @@ def parse_window(message: Message) -> Window:
     Raises:
         NetcError: conflicting-fields, missing-field or out-of-range, at the field.
     """
-    planar = tuple(name for name in ("kernel", "stride", "pad") if _is_planar(message, name))
+    planar = tuple(name for name in ("kernel", "stride", "pad") if is_planar(message, name))
     return Window(
-        _quantity(message, "kernel_size", "kernel", 1),
-        _quantity(message, "stride", "stride", 1),
-        _quantity(message, "pad", "pad", 0),
+        quantity(message, "kernel", 1),
+        quantity(message, "stride", 1),
+        quantity(message, "pad", 0, together=False),
         _checked(message, "dilation", 1),
         planar=planar,
     )
 
 
-def _is_planar(message: Message, quantity: str) -> bool:
-    return message.has(f"{quantity}_h") or message.has(f"{quantity}_w")
+def is_planar(message: Message, name: str) -> bool:
+    """Whether a quantity is written as ``_h`` or ``_w``."""
+    return message.has(f"{name}_h") or message.has(f"{name}_w")
 
 
-def _quantity(message: Message, plain: str, quantity: str, least: int) -> tuple[int, ...]:
-    if not _is_planar(message, quantity):
+def quantity(message: Message, name: str, least: int, together: bool = True) -> tuple[int, ...]:
+    """What a message says of "kernel", "stride" or "pad", as :class:`Window` has it.
+
+    Args:
+        message: with fields for it, of one value or repeated.
+        name: the quantity.
+        least: the smallest value that it may have.
+        together: ``_h`` and ``_w`` must both be written, or neither; else one that is not has its
+            default.
+
+    Raises:
+        NetcError: conflicting-fields, missing-field or out-of-range, at the field.
+    """
+    plain = "kernel_size" if name == "kernel" else name
+    if not is_planar(message, name):
         return _checked(message, plain, least)
-    names = [f"{quantity}_h", f"{quantity}_w"]
+    names = [f"{name}_h", f"{name}_w"]
     if message.has(plain):
         raise conflict(message, next(n for n in names if message.has(n)), plain)
     absent = [name for name in names if not message.has(name)]
-    if absent and least > 0:
+    if absent and together:
         raise lone(message, next(n for n in names if message.has(n)), absent[0])
     return tuple(number(message, name, least) for name in names)
 
 
 def _checked(message: Message, name: str, least: int) -> tuple[int, ...]:
-    values: tuple[int, ...] = message.get(name)
+    values = tuple(entry.value for entry in message.entries.get(name, ()))
     for index, value in enumerate(values):
         check_number(message, name, value, least, index)
     return values

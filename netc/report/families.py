@@ -5,6 +5,7 @@ from __future__ import annotations
 from netc.analysis.profile import LayerProfile, NetProfile
 from netc.ir.types import show
 from netc.ops.catalog import CATALOG, LAYERS, has_role
+from netc.ops.pooling import PoolingParams
 from netc.ops.role import FAMILIES as FAMILIES_OF_OPS
 from netc.ops.role import Role
 
@@ -37,7 +38,8 @@ def _method(params: object) -> str:
     for name in ("method", "operation"):
         value = getattr(params, name, "")
         if isinstance(value, str) and value:
-            return f"global {value}" if getattr(params, "global_pooling", False) else value
+            whole = isinstance(params, PoolingParams) and params.window.whole
+            return f"global {value}" if whole else value
     ratio = getattr(params, "ratio", None)
     return f"{ratio:g}" if isinstance(ratio, float) else ""
 

@@ -136,5 +136,9 @@ def test_params_that_no_op_has() -> None:
 
 
 def test_defaults_are_left_out() -> None:
-    params = load_params("Pooling", {"": "PoolingParams", "kernel": [2, 2], "ceil": False})
-    assert dump_params(params) == '{"": "PoolingParams", "kernel": [2, 2], "ceil": false}'
+    params = load_params(
+        "Pooling", {"": "PoolingParams", "window": {"": "Window", "kernel": [2, 2]}, "ceil": False}
+    )
+    assert dump_params(params) == (
+        '{"": "PoolingParams", "window": {"": "Window", "kernel": [2, 2]}, "ceil": false}'
+    )

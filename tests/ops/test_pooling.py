@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from netc.diagnostics import NetcError
 from netc.ops.catalog import CATALOG
-from netc.ops.define import Cost, LayerContext, ShapeError, Window
+from netc.ops.define import WHOLE, Cost, LayerContext, ShapeError, Window
 from netc.ops.pooling import POOLING, PoolingParams, pooling_axes
 from netc.ops.spp import SPP, SPPParams, pyramid
 from tests.ops.cases import bind_layer, cases_of, check_case, load_case
@@ -57,7 +57,7 @@ def poolings(draw: st.DrawFn) -> tuple[PoolingParams, np.ndarray]:
     kernel, pad = pair(1, 4), pair(0, 2)
     pad = (min(pad[0], kernel[0] - 1), min(pad[1], kernel[1] - 1))
     method, ceil = draw(st.sampled_from(("MAX", "AVE"))), draw(st.booleans())
-    params = PoolingParams(method, kernel, pair(1, 5), pad, ceil, mask=method == "MAX")
+    params = PoolingParams(method, Window(kernel, pair(1, 5), pad), ceil, mask=method == "MAX")
     shape = (draw(st.integers(1, 2)), draw(st.integers(1, 2)), *pair(1, 7))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     values = rng.integers(-2, 3, size=shape) if draw(st.booleans()) else rng.normal(size=shape)
@@ -82,27 +82,27 @@ def test_agrees_with_one_window_after_another(problem: tuple[PoolingParams, np.n
 
 def test_nan_is_passed_over_as_by_a_comparison() -> None:
     x = np.array([[np.nan, 1], [np.nan, np.nan]], np.float32).reshape(1, 1, 2, 2)
-    params = PoolingParams(kernel=(2, 1), mask=True)
+    params = PoolingParams(window=Window((2, 1)), mask=True)
     values, mask = POOLING.reference(params, [x], [])
     np.testing.assert_array_equal(values.ravel(), [LOWEST, 1])
     np.testing.assert_array_equal(mask.ravel(), [-1, 1])
     np.testing.assert_array_equal(
-        POOLING.reference(PoolingParams(kernel=(2, 1)), [x], [])[0], values
+        POOLING.reference(PoolingParams(window=Window((2, 1))), [x], [])[0], values
     )
 
 
 def test_a_window_beyond_the_input_is_empty() -> None:
     """A stride above the kernel, and no padding: Caffe does not drop the last window."""
     x = np.ones((1, 1, 1, 2), np.float32)
-    largest = PoolingParams(kernel=(1, 1), stride=(2, 2))
+    largest = PoolingParams(window=Window((1, 1), (2, 2)))
     np.testing.assert_array_equal(POOLING.reference(largest, [x], [])[0].ravel(), [1, LOWEST])
-    mean = PoolingParams("AVE", (1, 1), (2, 2))
+    mean = PoolingParams("AVE", Window((1, 1), (2, 2)))
     np.testing.assert_array_equal(POOLING.reference(mean, [x], [])[0].ravel(), [1, np.nan])
 
 
 def test_an_absurd_kernel_takes_no_longer() -> None:
     huge = 2**31 - 1
-    params = PoolingParams("AVE", (huge, huge), (huge, huge), (huge - 1, huge - 1))
+    params = PoolingParams("AVE", Window((huge,), (huge,), (huge - 1,)))
     x = np.ones((1, 1, 4, 4), np.float32)
     assert POOLING.shape(params, [x.shape]) == ((1, 1, 2, 2),)
     assert POOLING.reference(params, [x], [])[0].shape == (1, 1, 2, 2)
@@ -111,13 +111,13 @@ def test_an_absurd_kernel_takes_no_longer() -> None:
 
 def test_stochastic_in_test_phase_weighs_each_element_by_itself() -> None:
     x = np.array([[1, 3], [0, 0]], np.float32).reshape(1, 1, 2, 2)
-    params = PoolingParams("STOCHASTIC", (1, 2))
+    params = PoolingParams("STOCHASTIC", Window((1, 2)))
     np.testing.assert_allclose(POOLING.reference(params, [x], [])[0].ravel(), [2.5, 0])
 
 
 def test_stochastic_in_training_draws_elements_by_their_weight() -> None:
     x = np.tile(np.array([1, 3, 0, 4], np.float32).reshape(1, 1, 2, 2), (50, 40, 1, 1))
-    params = PoolingParams("STOCHASTIC", (2, 2), train=True)
+    params = PoolingParams("STOCHASTIC", Window((2, 2)), train=True)
     np.random.seed(0)
     (drawn,) = POOLING.reference(params, [x], [])
     assert drawn.shape == (50, 40, 1, 1) and drawn.dtype == np.float32
@@ -153,6 +153,28 @@ def parse(text: str, tops: int = 1, phase: str = "TEST") -> PoolingParams:
 )
 def test_shapes(text: str, bottom: tuple[int, int], top: tuple[int, int]) -> None:
     assert POOLING.shape(parse(text), [(2, 3, *bottom)]) == ((2, 3, *top),)
+
+
+@pytest.mark.parametrize(
+    ("text", "window"),
+    [
+        ("kernel_size: 3", Window((3,))),
+        ("kernel_size: 3 stride: 2 pad: 1", Window((3,), (2,), (1,))),
+        ("kernel_size: 3 kernel_h: 9", Window((3,))),
+        ("kernel_h: 5 kernel_w: 3 stride: 2", Window((5, 3), (2,), planar=("kernel",))),
+        ("kernel_size: 3 pad_h: 0 pad_w: 1", Window((3,), pad=(0, 1), planar=("pad",))),
+        ("global_pooling: true stride: 1 pad: 0", WHOLE),
+    ],
+)
+def test_a_text_fills_the_same_window_as_a_convolutions(text: str, window: Window) -> None:
+    assert parse(text).window == window
+
+
+def test_a_kernel_too_large_is_shown_where_it_is_written() -> None:
+    for text, field in (("kernel_size: 5", "size"), ("kernel_h: 1 kernel_w: 5", "w")):
+        with pytest.raises(ShapeError) as caught:
+            POOLING.shape(parse(text), [(1, 1, 3, 3)])
+        assert caught.value.field == f"pooling_param.kernel_{field}"
 
 
 def test_a_second_top_is_the_mask() -> None:

@@ -112,7 +112,7 @@ def ceil_poolings(subject: LintedNet) -> Iterator[Diagnostic]:
         if not has_role(node.op, Role.POOLING):
             continue
         params = node.params_as(PoolingParams)
-        if not params.ceil or params.global_pooling:
+        if not params.ceil or params.window.whole:
             continue
         floors = [(a.size + 2 * a.pad - a.kernel) // a.stride + 1 for a in axes]
         if floors != [a.out for a in axes]:

@@ -17,6 +17,7 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape, count, show
 from netc.ops.catalog import CATALOG, has_role
 from netc.ops.define import ErasedOp
+from netc.ops.pooling import PoolingParams
 from netc.ops.role import Role
 from netc.schema.convert import to_document
 from netc.schema.message import Message
@@ -215,6 +216,6 @@ def flops(graph: Graph, node: Node) -> int:
         return 4 * outputs
     if has_role(node.op, Role.RECTIFIER):
         return outputs
-    if has_role(node.op, Role.POOLING) and not getattr(node.params, "global_pooling", False):
+    if has_role(node.op, Role.POOLING) and not node.params_as(PoolingParams).window.whole:
         return cost.macs or cost.operations
     return 2 * cost.macs + cost.operations

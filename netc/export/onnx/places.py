@@ -13,7 +13,7 @@ from netc.ops.cropping import CropCenterParams, CropParams, crop_offsets
 from netc.ops.fork_maps import FlipParams
 from netc.ops.joining import ConcatParams, SliceParams
 from netc.ops.permutation import PermuteParams, ReorgParams, ShuffleChannelParams, permutation
-from netc.ops.pooling import PoolingParams
+from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.reduction import ArgMaxParams
 from netc.ops.reshaping import TileParams
 from netc.ops.resizing import InterpParams
@@ -186,9 +186,10 @@ def _put_back(layer: LayerExport) -> None:
 def _names_each_once(layer: LayerExport) -> bool:
     made_by = layer.writer.graph.producers.get(layer.inputs[1])
     params = made_by.params if made_by is not None else None
-    if not isinstance(params, PoolingParams) or params.global_pooling:
-        return isinstance(params, PoolingParams)
-    return all(k <= s for k, s in zip(params.kernel, params.stride, strict=True))
+    if made_by is None or not isinstance(params, PoolingParams):
+        return False
+    axes = pooling_axes(params, layer.writer.graph.shape(made_by.inputs[0]))
+    return all(axis.kernel <= axis.stride or axis.out == 1 for axis in axes)
 
 
 def _batch_reindex(layer: LayerExport) -> None:

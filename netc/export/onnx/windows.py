@@ -101,7 +101,7 @@ def _pooling(layer: LayerExport) -> None:
     params = layer.params_as(PoolingParams)
     if params.mask:
         _with_mask(layer)
-    elif params.global_pooling and params.method != "STOCHASTIC":
+    elif params.window.whole and params.method != "STOCHASTIC":
         kind = "GlobalMaxPool" if params.method == "MAX" else "GlobalAveragePool"
         layer.give(kind, layer.x)
     else:
@@ -142,7 +142,7 @@ def _spp(layer: LayerExport) -> None:
 def _lp_pooling(layer: LayerExport) -> None:
     """(sum of |x| ** p) ** (1 / p), the sum as a mean times the window's elements."""
     params = layer.params_as(LpPoolingParams)
-    axes, p = pooling_axes(params.window, layer.shape()), params.p
+    axes, p = pooling_axes(params.pooling, layer.shape()), params.p
     size = layer.constant("size", axes[0].kernel * axes[1].kernel)
     if p == 2:
         powers = layer.op("Mul", layer.x, layer.x)

@@ -29,6 +29,7 @@ from netc.ops.pooling import PoolingParams
 from netc.ops.rectifiers import ReLU6Params, ReLUParams
 from netc.ops.resizing import InterpParams
 from netc.ops.scale_bias import OperandParams
+from netc.ops.window import Axis, Window
 
 
 def _sizes(values: tuple[int, ...]) -> str:
@@ -87,29 +88,28 @@ def _pooling(layer: TorchLayer) -> None:
     if params.method not in ("MAX", "AVE") or len(layer.node.outputs) > 1 or len(shape) != 4:
         raise layer.refused("it draws at random, gives a mask, or pools no images")
     x = layer.inputs[0]
-    if params.global_pooling:
+    if params.window.whole:
         how = "amax" if params.method == "MAX" else "mean"
         layer.give(f"{x}.{how}((2, 3), keepdim=True)")
         return
-    made = tuple(
-        map(_pooled, shape[2:], params.kernel, params.stride, params.pad, (params.ceil,) * 2)
-    )
-    if made != layer.made()[2:] or any(
-        2 * p > k for p, k in zip(params.pad, params.kernel, strict=True)
-    ):
+    axes = params.window.axes(shape[2:])
+    made = tuple(_pooled(axis, params.ceil) for axis in axes)
+    if made != layer.made()[2:] or any(2 * axis.pad > axis.kernel for axis in axes):
         raise layer.refused("PyTorch's windows of this kernel, stride and padding are others")
-    told = f"{_sizes(params.kernel)}, stride={_sizes(params.stride)}"
-    told += f", padding={_sizes(params.pad)}" if any(params.pad) else ""
+    window = Window.of(axes)
+    told = f"{_sizes(window.kernel)}, stride={_sizes(window.stride)}"
+    told += f", padding={_sizes(window.pad)}" if any(window.pad) else ""
     told += ", ceil_mode=True" if params.ceil else ""
     how = "MaxPool2d" if params.method == "MAX" else "AvgPool2d"
     layer.give(f"{layer.module(f'nn.{how}({told})')}({x})")
 
 
-def _pooled(size: int, kernel: int, stride: int, pad: int, ceil: bool) -> int:
+def _pooled(axis: Axis, ceil: bool) -> int:
     """How many windows PyTorch has: the last one begins inside the image or its first padding."""
-    room = (size + 2 * pad - kernel) / stride
+    room = (axis.size + 2 * axis.pad - axis.kernel) / axis.stride
     number = (math.ceil(room) if ceil else math.floor(room)) + 1
-    return number - 1 if ceil and (number - 1) * stride >= size + pad else number
+    beyond = (number - 1) * axis.stride >= axis.size + axis.pad
+    return number - 1 if ceil and beyond else number
 
 
 # Functions of one element

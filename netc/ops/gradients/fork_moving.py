@@ -14,7 +14,14 @@ from netc.ops.flow import (
     sampled_places,
 )
 from netc.ops.gradients.define import Gradient, Reads, Saved, every_bottom, gradients, of
-from netc.ops.pooling3d import POOLING_3D, Pooling3DParams, pooled_counts, pooled_edges, tapped
+from netc.ops.pooling3d import (
+    POOLING_3D,
+    Pooling3DParams,
+    pooled_counts,
+    pooled_edges,
+    tapped,
+    volume_axes,
+)
 from netc.ops.priors import PRIOR_BOX_CLUSTERED
 from netc.ops.roi_align import ROI_ALIGN, GridAlignParams, aligned_places, inside_map, neighbours_of
 from netc.ops.unpooling import UNPOOLING, UnpoolingParams, unpooled_places
@@ -98,7 +105,8 @@ def _shares(at: AnyArray, size: int, like: AnyArray) -> AnyArray:
 def _pooling3d(params: Pooling3DParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """To the first of the greatest of each window, or evenly to all of it."""
     shape, top = saved.shapes[0], tops[0]
-    edges = pooled_edges(params, shape)
+    axes = volume_axes(params, shape)
+    edges = pooled_edges(axes)
     sizes = [
         size + before + behind for size, (before, behind) in zip(shape[2:], edges, strict=True)
     ]
@@ -107,13 +115,13 @@ def _pooling3d(params: Pooling3DParams, saved: Saved, tops: Arrays, index: int) 
         pads = ((0, 0), (0, 0), *edges)
         padded = np.pad(saved.inputs[0], pads, constant_values=-np.inf)
         free = np.ones(top.shape, dtype=bool)
-        for seen in tapped(params, top.shape[2:]):
+        for seen in tapped(axes):
             hit = free & (padded[seen] == saved.outputs[0])
             grads[seen] += np.where(hit, top, 0)
             free &= ~hit
     else:
-        share = top / pooled_counts(params, shape, top.shape[2:])
-        for seen in tapped(params, top.shape[2:]):
+        share = top / pooled_counts(axes)
+        for seen in tapped(axes):
             grads[seen] += share
     own = (slice(before, before + size) for size, (before, _) in zip(shape[2:], edges, strict=True))
     return np.ascontiguousarray(grads[(slice(None), slice(None), *own)]).astype(top.dtype)

@@ -130,7 +130,7 @@ def _lp_pooling(params: LpPoolingParams, saved: Saved, tops: Arrays, index: int)
     """y^p = sum |x|^p, hence dx = dy * sign(x) |x|^(p - 1) y^(1 - p); 0 where y is 0."""
     x, y = saved.inputs[0], saved.outputs[0]
     xp, p = namespace(x), x.dtype.type(params.p)
-    axes = pooling_axes(params.window, x.shape)
+    axes = pooling_axes(params.pooling, x.shape)
     share = xp.where(y > 0, tops[0] * xp.where(y > 0, y, 1) ** (1 - p), 0)
     magnitude = xp.abs(x)
     power = xp.where(magnitude > 0, xp.where(magnitude > 0, magnitude, 1) ** (p - 1), 0)

@@ -36,7 +36,7 @@ def emit_pooling(context: EmitContext, node: Node) -> Sweeps | None:
 def emit_lp_pooling(context: EmitContext, node: Node) -> Sweeps | None:
     """The p-norm of windows."""
     params = node.params_as(LpPoolingParams)
-    window = window_of_pooling(params.window, context.graph.shape(node.inputs[0]))
+    window = window_of_pooling(params.pooling, context.graph.shape(node.inputs[0]))
     x, y = context.view(node.inputs[0]), context.view(node.outputs[0])
     return [sweep_of(lambda: [norm_pool_step(node.name, x, y, window, params.p)], [x], [y])]
 
