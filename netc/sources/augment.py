@@ -10,7 +10,8 @@ These apply in both phases, as in those forks. Of twtygqyy's caffe-augmentation 
 netc.sources.rotation):
 
 * `max_rotation_angle`, `max_color_shift`, `contrast_brightness_adjustment` with `min_contrast`,
-  `max_contrast` and `max_brightness_shift`, in TRAIN; the last two with `apply_probability`.
+  `max_contrast` and `max_brightness_shift`, `smooth_filtering` with `max_smooth`, in TRAIN; all but
+  the first with `apply_probability`.
 * `min_side`, or `min_side_min` to `min_side_max`: the smallest side of the picture.
 """
 
@@ -27,6 +28,7 @@ from netc.sources.base import DataLayer
 from netc.sources.rotation import PictureTransform, SmallestSide
 
 _NOISE = 255  # values of an erased element are below
+_WIDEST = 64  # pixels of the side of a filter
 _TRIES = 1000  # rectangles that are drawn until one lies within the crop
 
 
@@ -103,7 +105,8 @@ FIELDS = frozenset(
         "center_crop", "erase_ratio", "scale_min", "scale_max", "aspect_min", "aspect_max",
         "vertical_mirror", "random_90_deg_rot", "max_rotation_angle", "max_color_shift",
         "contrast_brightness_adjustment", "min_contrast", "max_contrast", "max_brightness_shift",
-        "apply_probability", "min_side", "min_side_min", "min_side_max",
+        "apply_probability", "min_side", "min_side_min", "min_side_max", "smooth_filtering",
+        "max_smooth",
     }
 )  # fmt: skip
 
@@ -159,6 +162,7 @@ def _whole(source: DataLayer) -> PictureTransform | None:
         contrast,
         int(fork_field(param, "max_brightness_shift", 0)),
         float(fork_field(param, "apply_probability", 0.5)),
+        _smoothing(source),
     )
     for name, value, most in (
         ("max_rotation_angle", found.angle, 180),
@@ -173,7 +177,20 @@ def _whole(source: DataLayer) -> PictureTransform | None:
                 f"transform_param.{name}",
                 f"it is from 0 to {most}",
             )
-    return found if found.angle or found.shift or found.contrast else None
+    changes = found.angle or found.shift or found.contrast or found.smooth
+    return found if changes else None
+
+
+def _smoothing(source: DataLayer) -> int:
+    param = source.layer.get("transform_param")
+    if not fork_field(param, "smooth_filtering", False):
+        return 0
+    most = float(fork_field(param, "max_smooth", 6.0))
+    if not 2 <= most <= _WIDEST:
+        message = f"`max_smooth` is {most:g}"
+        told = f"it is from 2 to {_WIDEST}"
+        raise source.fault("out-of-range", message, "transform_param.max_smooth", told)
+    return int(most)
 
 
 def _side(source: DataLayer) -> SmallestSide | None:

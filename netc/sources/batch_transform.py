@@ -21,7 +21,8 @@ Window = tuple[slice, slice, slice]
 
 def goes_together(transform: Transform) -> bool:
     """Whether :func:`transformed` does what a layer's text asks for: nothing is augmented."""
-    return transform.resize is None and transform.augment == NONE
+    plain = transform.resize is None and transform.noise is None
+    return plain and transform.augment == NONE
 
 
 def try_shape(transform: Transform, pixels: Pixels, what: str, *counters: int) -> None:

@@ -2,12 +2,14 @@
 
 github.com/twtygqyy/caffe-augmentation src/caffe/data_transformer.cpp. In TRAIN a picture is rotated
 by a whole number of degrees, brought to a smallest side, shifted in colour, and changed in contrast
-and brightness; in TEST it is brought to its smallest side alone.
+and brightness, and smoothed by one of four filters; in TEST it is brought to its smallest side
+alone.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from netc.memory import check_memory
 from netc.sources.colour import scaled
+from netc.sources.filters import box, gaussian, median
 from netc.sources.pixels import Bytes, resize
 
 _HELD = 64  # bytes of a pixel while it is put together from four others
@@ -115,7 +118,8 @@ class PictureTransform:
         shift: the most that is added to all of a channel, or taken from it.
         contrast: least and greatest factor; None for no change of contrast and brightness.
         brightness: the most that is added or taken with it.
-        probability: of a shift, and of a change of contrast.
+        probability: of a shift, of a change of contrast, and of smoothing.
+        smooth: the most pixels of a filter's side, which is odd and drawn; 0 for no smoothing.
     """
 
     angle: int = 0
@@ -123,6 +127,7 @@ class PictureTransform:
     contrast: tuple[float, float] | None = None
     brightness: int = 0
     probability: float = 0.5
+    smooth: int = 0
 
     def rotated(self, picture: Bytes, generator: np.random.Generator) -> Bytes:
         """The picture rotated by a number of degrees that is drawn."""
@@ -131,7 +136,7 @@ class PictureTransform:
         return rotated(picture, int(generator.integers(-self.angle, self.angle + 1)))
 
     def coloured(self, picture: Bytes, generator: np.random.Generator) -> Bytes:
-        """The picture shifted in colour, then changed in contrast and brightness."""
+        """The picture shifted in colour, changed in contrast and brightness, and smoothed."""
         if self.shift and generator.random() < self.probability:
             amounts = generator.integers(self.shift + 1, size=len(picture))
             amounts = -amounts if generator.integers(2) else amounts
@@ -141,4 +146,15 @@ class PictureTransform:
             factor = generator.uniform(*self.contrast)
             amount = int(generator.integers(-self.brightness, self.brightness + 1))
             picture = scaled(picture, factor, amount)
+        if self.smooth and generator.random() < self.probability:
+            kind = _SMOOTHING[int(generator.integers(len(_SMOOTHING)))]
+            picture = kind(picture, 1 + 2 * int(generator.integers(self.smooth // 2)))
         return picture
+
+
+_SMOOTHING: tuple[Callable[[Bytes, int], Bytes], ...] = (
+    gaussian,
+    box,
+    median,
+    lambda picture, size: box(picture, 2 * size),
+)

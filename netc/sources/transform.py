@@ -19,6 +19,7 @@ from netc.ir.graph import Array
 from netc.ir.types import Shape
 from netc.sources.augment import FIELDS, NONE, Augment, read_augment
 from netc.sources.base import DataLayer, draws
+from netc.sources.noise import PictureNoise, read_noise
 from netc.sources.paths import find
 from netc.sources.pixels import Bytes
 from netc.sources.resize_policy import ResizePolicy, read_resize
@@ -58,6 +59,7 @@ class Transform:
         force_gray: whether encoded pictures are decoded to one channel.
         augment: the augmentations of forks.
         resize: what is done before all else but the augmentations of colour and rotation.
+        noise: effects on whole pictures, behind `resize`.
         fitted: shapes of pictures that crop and mean were found to fit.
     """
 
@@ -71,6 +73,7 @@ class Transform:
     force_gray: bool = False
     augment: Augment = NONE
     resize: ResizePolicy | None = None
+    noise: PictureNoise | None = None
     fitted: set[Shape] = field(default_factory=set)
 
     def apply(self, pixels: Pixels, what: str, *counters: int) -> Array:
@@ -95,6 +98,7 @@ class Transform:
         """Whether anything is chosen at random."""
         random = self.mirror or self.augment.draws(self.source.phase)
         random = random or (self.resize is not None and self.resize.draws)
+        random = random or (self.noise is not None and self.noise.draws)
         return random or (self.crop is not None and self.source.phase == "TRAIN")
 
     def placed(
@@ -129,7 +133,7 @@ class Transform:
         """What is done to the whole picture, which must be of bytes for it."""
         whole = self.augment.whole if self.source.phase == "TRAIN" else None
         fixed = self.augment.side
-        if whole is None and fixed is None and self.resize is None:
+        if (whole, fixed, self.resize, self.noise) == (None, None, None, None):
             return pixels
         picture = self.picture(pixels, what)
         if whole is not None and generator is not None:
@@ -138,7 +142,17 @@ class Transform:
             picture = fixed.apply(picture, generator)
         if whole is not None and generator is not None:
             picture = whole.coloured(picture, generator)
-        return picture if self.resize is None else self.resize.apply(picture, generator)
+        if self.resize is not None:
+            picture = self.resize.apply(picture, generator)
+        return picture if self.noise is None else self._noisy(self.noise, picture, what, generator)
+
+    def _noisy(
+        self, noise: PictureNoise, picture: Bytes, what: str, generator: np.random.Generator | None
+    ) -> Bytes:
+        reason = noise.fits(picture)
+        if reason:
+            raise self._bad(f"{what} {reason}")
+        return noise.apply(picture, generator)
 
     def picture(self, pixels: Pixels, what: str) -> Bytes:
         """The pixels of a picture that is changed before it is cropped.
@@ -208,13 +222,14 @@ def read_transform(source: DataLayer, also: Collection[str] = ()) -> Transform:
         param.get("force_gray"),
         augment,
         next(iter(read_resize(source, several="resize_param" in also)), None),
+        read_noise(source),
     )
 
 
 _KNOWN = frozenset(
     {
         "scale", "mirror", "crop_size", "crop_h", "crop_w", "mean_file", "mean_value",
-        "force_color", "force_gray", "resize_param",
+        "force_color", "force_gray", "resize_param", "noise_param",
     }
 ) | FIELDS  # fmt: skip
 

@@ -344,8 +344,8 @@ WRONG = {
     ),
     "distort_param { hue_prob: 1 hue_delta: -1 }": ("out-of-range", "`hue_delta` is -1"),
     "distort_param { random_order: true }": ("unsupported-data-field", "`random_order`"),
-    "smooth_filtering: true": ("unsupported-data-field", "`smooth_filtering`"),
-    "noise_param { hist_eq: true }": ("unsupported-data-field", "`noise_param`"),
+    "max_scaling_factor: 2": ("unsupported-data-field", "`max_scaling_factor`"),
+    "noise_param { convert_to_lab: true }": ("unsupported-data-field", "`convert_to_lab`"),
 }  # fmt: skip
 
 

@@ -72,7 +72,7 @@ def test_two_means_are_refused() -> None:
         transform('mean_file: "m.binaryproto" mean_value: 1')
 
 
-@pytest.mark.parametrize("field", ["noise_param { }", "rotate: true", "distort_param { }"])
+@pytest.mark.parametrize("field", ["max_scaling_factor: 2", "rotate: true", "distort_param { }"])
 def test_what_forks_do_and_netc_does_not_is_refused(field: str) -> None:
     with pytest.raises(NetcError, match="a field of some forks"):
         transform(field)
@@ -144,7 +144,7 @@ def test_rectangles_of_noise() -> None:
         ("erase_ratio: 0.5 aspect_min: -1", "out-of-range"),
         ("erase_ratio: nan", "out-of-range"),
         ('vertical_mirror: true mean_file: "m"', "conflicting-fields"),
-        ("smooth_filtering: true", "unsupported-data-field"),
+        ("max_scaling_factor: 2", "unsupported-data-field"),
     ],
 )
 def test_augmentations_that_are_refused(text: str, code: str) -> None:

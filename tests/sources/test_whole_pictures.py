@@ -93,7 +93,7 @@ def test_a_resize_policy_of_other_layers(tmp_path: Path) -> None:
         ("contrast_brightness_adjustment: true min_contrast: 2 max_contrast: 1", "`max_contrast`"),
         ("min_side_min: 3", "`min_side_min` is 3 and `min_side_max` is 0"),
         ("min_side_min: 3 min_side_max: 2", "`min_side_max` is 2"),
-        ("smooth_filtering: true", "`smooth_filtering`"),
+        ("max_scaling_factor: 2", "`max_scaling_factor`"),
         ("distort_param { hue_prob: 1 }", "`distort_param`"),
         ("expand_param { max_expand_ratio: 2 }", "`expand_param`"),
     ],
