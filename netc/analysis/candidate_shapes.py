@@ -69,6 +69,8 @@ def _beside(other: Shape) -> Iterator[Shape]:
     yield other
     if len(other) > 1:
         yield other[:2]
+        yield (other[1], other[0])
+        yield (other[0] * other[1],)
         yield (other[0], 1)
         yield (*other[:-1], 1)
     yield (other[0], 1, 1, 1)

@@ -280,6 +280,10 @@ SIGMOID_CROSS_ENTROPY_LOSS = OpDef(
 
 READINGS = (SOFTMAX_WITH_LOSS_EACH,)
 
+# C3D's, of volumes (voxel_wise_softmax_loss_layer.cpp), which leaves out labels beyond the classes;
+# here these are refused, as SoftmaxWithLoss does it.
+OTHER_NAMES = {"VoxelSoftmaxLoss": SOFTMAX_WITH_LOSS}
+
 OPS = (
     SOFTMAX_WITH_LOSS,
     MULTINOMIAL_LOGISTIC_LOSS,

@@ -211,10 +211,11 @@ def _source(name: str) -> OpDef[SourceParams]:
 def unlisted_data_layer(layer: Message) -> ErasedOp | None:
     """The source op for a layer of unknown type that must read data; None for other layers.
 
-    Its type ends in "Data" or "DataLayer", and it has tops and no bottoms.
+    Its type begins with "Data" or ends in "Data" or "DataLayer", and it has tops and no bottoms.
     """
     kind = layer.get("type")
-    if layer.get("bottom") or not layer.get("top") or not kind.endswith(("Data", "DataLayer")):
+    named = kind.startswith("Data") or kind.endswith(("Data", "DataLayer"))
+    if layer.get("bottom") or not layer.get("top") or not named:
         return None
     return erased(_source(kind))
 

@@ -133,6 +133,8 @@ READINGS: Mapping[str, str] = {
 }
 
 OTHER_NAMES: Mapping[str, str] = {
+    "normalization": "VoxelSoftmax",
+    "cross_entropy": "VoxelSoftmaxLoss",
     "convolution": (
         "DepthwiseConvolution ConvolutionDepthwise Convolution3D CuDNNDeconvolution "
         "Deconvolution3D NdConvolution"

@@ -15,7 +15,7 @@ from netc.ops.array import AnyArray, Arrays
 from netc.ops.contents import Contents, Regions
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent, no_params
-from netc.ops.fields import reject_unknown_fields
+from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
 from netc.schema.message import Message
 
@@ -152,21 +152,49 @@ MASK_POOLING = OpDef(
 
 @dataclass(frozen=True, slots=True)
 class MaskResizeParams:
-    """MaskResize: bilinear resizing to this height and width."""
+    """MaskResize: bilinear resizing to this height and width.
+
+    A factor (SSTD's Caffe) that is not 0 takes their place: the size is that part of the bottom's,
+    rounded down in float32.
+    """
 
     height: int
     width: int
+    factor_height: float = 0.0
+    factor_width: float = 0.0
+
+    def size(self, shape: Shape) -> tuple[int, int]:
+        """Height and width of the top for a bottom of this shape."""
+        found = tuple(
+            int(np.float32(size) * np.float32(factor)) if factor > 0 else fixed
+            for size, factor, fixed in (
+                (shape[2], self.factor_height, self.height),
+                (shape[3], self.factor_width, self.width),
+            )
+        )
+        return found[0], found[1]
 
 
 def _parse_resize(layer: Message, context: LayerContext) -> MaskResizeParams:
-    p = reject_unknown_fields(layer.get("mask_resize_param"), "output_height", "output_width")
-    return MaskResizeParams(required_number(p, "output_height"), required_number(p, "output_width"))
+    p = reject_unknown_fields(
+        layer.get("mask_resize_param"),
+        *("output_height", "output_width", "factor_height", "factor_width"),
+    )
+    return MaskResizeParams(
+        required_number(p, "output_height"),
+        required_number(p, "output_width"),
+        fork_field(p, "factor_height", 0.0),
+        fork_field(p, "factor_width", 0.0),
+    )
 
 
 def _resize_shape(params: MaskResizeParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     if len(inputs[0]) != 4:
         raise ShapeError(f"MaskResize takes 4 axes, and the bottom is {show(inputs[0])}")
-    return ((*inputs[0][:2], params.height, params.width),)
+    height, width = params.size(inputs[0])
+    if not height or not width:
+        raise ShapeError(f"the top would be {height}x{width}", "mask_resize_param.factor_height")
+    return ((*inputs[0][:2], height, width),)
 
 
 def resized_shares(params: MaskResizeParams, shape: Shape) -> tuple[AnyArray, AnyArray]:
@@ -174,9 +202,10 @@ def resized_shares(params: MaskResizeParams, shape: Shape) -> tuple[AnyArray, An
 
     Place i reads element i * rows / height, so that the first ones lie on each other.
     """
+    height, width = params.size(shape)
     return (
-        between(np.arange(params.height) * (shape[2] / params.height), shape[2]),
-        between(np.arange(params.width) * (shape[3] / params.width), shape[3]),
+        between(np.arange(height) * (shape[2] / height), shape[2]),
+        between(np.arange(width) * (shape[3] / width), shape[3]),
     )
 
 

@@ -146,3 +146,4 @@ SOFTMAX = OpDef(
 )
 
 OPS = (MVN, SOFTMAX)
+OTHER_NAMES = {"VoxelSoftmax": SOFTMAX}  # C3D's, of volumes (voxel_wise_softmax_layer.cpp)

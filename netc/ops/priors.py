@@ -17,7 +17,7 @@ from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
-from netc.ops.fields import bad_value, reject_unknown_fields
+from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.numbers import LARGEST, check_number
 from netc.schema.message import Message
 
@@ -67,7 +67,7 @@ class PriorBoxParams:
 _PRIOR_FIELDS = (
     "min_size", "max_size", "aspect_ratio", "flip", "clip", "variance", "img_size", "img_h",
     "img_w", "step", "step_h", "step_w", "offset", "offset_h", "offset_w", "fixed_size",
-    "fixed_ratio", "density",
+    "fixed_ratio", "density", "denser_prior_boxes",
 )  # fmt: skip
 
 
@@ -183,7 +183,8 @@ def _offsets(param: Message) -> tuple[tuple[float, float], ...]:
     """Offsets down and across: ``offset``, or pairs of ``offset_h`` and ``offset_w``.
 
     OpenCV's importer has the pairs, one box for each; with them TextBoxes' priors can be written,
-    each of which stands twice in a cell.
+    each of which stands twice in a cell. So does what ``denser_prior_boxes`` of TextBoxes++ says:
+    a second box lies at the cell's lower edge (prior_box_layer.cpp).
     """
     high, wide = param.get("offset_h"), param.get("offset_w")
     if len(high) != len(wide):
@@ -193,6 +194,8 @@ def _offsets(param: Message) -> tuple[tuple[float, float], ...]:
             "value-count",
             f"`offset_h` and `offset_w` go together, and there are {len(high)} and {len(wide)}",
         )
+    if fork_field(param, "denser_prior_boxes", False) and not high:
+        return (param.get("offset"),) * 2, (1.0, param.get("offset"))
     return tuple(zip(high, wide, strict=True)) or ((param.get("offset"),) * 2,)
 
 

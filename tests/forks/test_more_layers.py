@@ -352,3 +352,35 @@ def test_lstm_of_steps_and_streams_keeps_their_axes() -> None:
     flat = run(kind % "batch_size: 2", x=x.reshape(10, 4))
     np.testing.assert_array_equal(made["y"].reshape(10, 3), flat["y"])
     assert run(kind % "", x=x.reshape(10, 4))["y"].shape == (10, 3)
+
+
+def test_textboxes_priors_stand_twice_in_a_cell() -> None:
+    x, image = normal(1, 2, 2, 2), normal(1, 3, 40, 40)
+    layer = 'layer { name: "p" type: "PriorBox" BOTTOMS TOPS prior_box_param { min_size: 10.9 '
+    got = run(layer + "max_size: 20 denser_prior_boxes: true } }", x=x, y0=image)["y"]
+    boxes = got[0, 0].reshape(2, 2, 2, 2, 4) * 40  # down, across, size, offset, corners
+    np.testing.assert_allclose(boxes[1, 0, 0, 0], (5, 25, 15, 35), rtol=1e-5)
+    np.testing.assert_allclose(boxes[1, 0, 0, 1], (5, 35, 15, 45), rtol=1e-5)
+    side = np.sqrt(10 * 20)
+    np.testing.assert_allclose(boxes[0, 1, 1, 1, 1], 20 - side / 2, rtol=1e-5)
+
+
+def test_mask_resize_by_a_factor() -> None:
+    x = normal(1, 1, 17, 9)
+    fields = "mask_resize_param { output_height: 4 output_width: 3 %s }"
+    layer = 'layer { name: "l" type: "MaskResize" BOTTOMS TOPS ' + fields + " }"
+    assert run(layer % "factor_height: 0.25", x=x)["y"].shape == (1, 1, 4, 3)
+    halved = run(layer % "factor_height: 0.5 factor_width: 0.5", x=x)["y"]
+    assert halved.shape == (1, 1, 8, 4)
+    assert halved[0, 0, 0, 0] == x[0, 0, 0, 0]
+    with pytest.raises(NetcError, match="the top would be 0x3"):
+        run(layer % "factor_height: 0.01", x=x)
+
+
+def test_softmax_of_volumes() -> None:
+    x, t = normal(2, 3, 2, 2, 2), np.ones((2, 1, 2, 2, 2), np.float32)
+    prob = np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+    got = run('layer { name: "l" type: "VoxelSoftmax" BOTTOMS TOPS }', x=x)["y"]
+    np.testing.assert_allclose(got, prob, rtol=1e-5)
+    got = run('layer { name: "l" type: "VoxelSoftmaxLoss" BOTTOMS TOPS }', x=x, t=t)["y"]
+    np.testing.assert_allclose(got, -np.log(prob[:, 1]).mean(), rtol=1e-5)
