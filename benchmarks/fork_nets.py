@@ -230,7 +230,7 @@ def stage_sets(text: NetText) -> Iterator[tuple[str, ...]]:
 def _run_fault(text: NetText, phase: str, stages: Sequence[str], depth: Depth) -> str:
     """Why a net does not run, or pass gradients back; sizes that no text tells are made up."""
     try:
-        graph = _sized(text, phase, stages)
+        graph = sized(text, phase, stages)
         if depth == "run":
             _run(_affordable(text, graph, phase, stages), phase)
     except NetcError as error:
@@ -238,8 +238,8 @@ def _run_fault(text: NetText, phase: str, stages: Sequence[str], depth: Depth) -
     return ""
 
 
-def _sized(text: NetText, phase: str, stages: Sequence[str], batch: int | None = None) -> Graph:
-    """The graph, with examples of the shapes that its text does not tell.
+def sized(text: NetText, phase: str, stages: Sequence[str], batch: int | None = None) -> Graph:
+    """A net's graph, with examples of the shapes that its text does not tell.
 
     Raises:
         NetcError: what stops it from running.
@@ -272,7 +272,7 @@ def _affordable(text: NetText, graph: Graph, phase: str, stages: Sequence[str]) 
         return graph
     for batch in BATCHES:
         try:
-            return _sized(text, phase, stages, batch)
+            return sized(text, phase, stages, batch)
         except NetcError:  # its sizes are bound to the batch that the text says
             continue
     return graph

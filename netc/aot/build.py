@@ -17,7 +17,7 @@ from netc.aot.targets import target_of
 from netc.aot.toolchain import Toolchain, run, toolchain_for
 from netc.backends.base import Options
 from netc.backends.cpu.backend import build_program
-from netc.backends.cpu.emit.table import reports_rows
+from netc.backends.cpu.emit.table import can_be_bounded
 from netc.backends.cpu.precision import warn_if_slow
 from netc.backends.registry import backend_options
 from netc.backends.variables import Variables
@@ -79,7 +79,7 @@ def plan_library(graph: Graph, choices: Choices) -> PlannedLibrary:
     own = backend_options("cpu", choices.precision, choices.layers)
     exact = choices.optimize in (False, "exact")
     options = Options(chosen(choices.optimize), exact, 1, own)
-    built = build_program(graph, options, Variables(), target.machine)
+    built = build_program(graph, options, Variables(), target.machine, can_be_bounded)
     warn_if_slow(built.plan.context, f"processor `{target.machine.cpu}`")
     name = identifier(choices.name or graph.name or "net")
     threads = choices.threads == "pthread" and not target.is_wasm
@@ -89,7 +89,7 @@ def plan_library(graph: Graph, choices: Choices) -> PlannedLibrary:
 
 def _check_sizes(graph: Graph) -> None:
     """Refuse what a library of fixed shapes cannot do."""
-    _, rest = split(graph, bounded_rows(graph, reports_rows))
+    _, rest = split(graph, bounded_rows(graph, can_be_bounded))
     if rest is not None:
         faults = [
             Diagnostic(

@@ -247,7 +247,7 @@ DETECTION_OUTPUT = OpDef(
     reads=3,
     dynamic=True,
     family="loss",
-    role=Role.RESULT | Role.DETECTIONS,
+    role=Role.RESULT | Role.DETECTIONS | Role.BOX_ROWS,
     host=True,
     reading=_of_regions,
 )

@@ -20,6 +20,7 @@ from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import class_labels
 from netc.ops.normalization import softmax
 from netc.ops.numbers import one_of, required_number
+from netc.ops.role import Role
 from netc.ops.yolo_overlap import overlaps
 from netc.schema.message import Message
 
@@ -162,6 +163,7 @@ REGION_OUTPUT = OpDef(
     memory=copies(12),
     reference=_output,
     dynamic=True,
+    role=Role.BOX_ROWS,
     family="loss",
     host=True,
 )

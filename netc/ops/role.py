@@ -127,5 +127,7 @@ class Role(Flag):
     """What it gives is looked at rather than read by another layer."""
     DETECTIONS = auto()
     """It gives rows of item, label, score and box."""
+    BOX_ROWS = auto()
+    """Its rows, whose number a run tells, lie along the third axis: (1, 1, rows, 7)."""
     EVALUATED = auto()
     """It gives rows that say which detections are right, and how many true boxes there are."""

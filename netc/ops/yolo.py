@@ -19,6 +19,7 @@ from netc.ops.define import Arity, LayerContext, OpDef, Parse, ShapeError, copie
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
+from netc.ops.role import Role
 from netc.ops.yolo_overlap import overlaps
 from netc.schema.message import Message
 
@@ -187,6 +188,7 @@ def _output(
         memory=copies(12),
         reference=_detect,
         dynamic=True,
+        role=Role.BOX_ROWS,
         family="loss",
         host=True,
     )

@@ -72,7 +72,7 @@ def _followed(graph: Graph, refused: set[str]) -> tuple[dict[str, ChosenRows], s
 
 
 def _axis(node: Node) -> int:
-    return 2 if has_role(node.op, Role.DETECTIONS) else 0
+    return 2 if has_role(node.op, Role.BOX_ROWS) else 0
 
 
 _ALONE = (

@@ -163,6 +163,42 @@ def test_weights_of_places_and_norms_of_windows(tmp_path: Path) -> None:
     check(PLACES, tmp_path)
 
 
+CHOSEN = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 5 dim: 3 dim: 6 dim: 6 } } }
+layer { name: "keep" type: "Input" top: "keep" input_param { shape { dim: 5 } } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+  convolution_param { num_output: 9 kernel_size: 3 } }
+layer { name: "f" type: "Filter" bottom: "c" bottom: "keep" top: "f" }
+layer { name: "d" type: "Convolution" bottom: "f" top: "d"
+  convolution_param { num_output: 20 kernel_size: 1 } }
+layer { name: "r" type: "ReLU" bottom: "d" top: "d" }
+"""
+
+
+@needs_compiler
+@pytest.mark.parametrize("keep", [(1, 0, 2, 0, -1), (0, 0, 0, 0, 0), (1, 1, 1, 1, 1)])
+def test_a_filter_gives_the_items_it_chose(tmp_path: Path, keep: tuple[int, ...]) -> None:
+    feeds = seeded_inputs(with_weights(CHOSEN)) | {"keep": np.array(keep, np.float32)}
+    (found,) = check(CHOSEN, tmp_path, feeds=feeds)
+    assert len(found) == np.count_nonzero(keep)
+
+
+YOLO = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 13 dim: 13 } } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+  convolution_param { num_output: 50 kernel_size: 1 } }
+layer { name: "y" type: "DetectionOutput" bottom: "c" top: "y"
+  detection_output_param { side: 13 num_classes: 20 num_box: 2 confidence_threshold: 0.1
+    nms_threshold: 0.3 biases: 1 biases: 2 biases: 3 biases: 2 } }
+"""
+
+
+@needs_compiler
+def test_boxes_of_yolo(tmp_path: Path) -> None:
+    (found,) = check(YOLO, tmp_path)
+    assert found.shape[2] > 1
+
+
 SSD = """
 name: "ssd"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 32 dim: 32 } } }

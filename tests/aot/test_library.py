@@ -140,7 +140,10 @@ def test_sizes_that_a_run_tells_are_refused() -> None:
         INPUT.replace('"data"', '"keep"') % "dim: 4",
         'layer { name: "f" type: "Filter" bottom: "x" bottom: "keep" top: "f" }',
     )
-    (told,) = refused(*layers)
+    rows = planned(*layers).outputs[0]
+    assert rows.shape == (4, 2) and rows.chosen is not None, "a Filter gives its most"
+    softmax = 'layer { name: "s" type: "Softmax" bottom: "f" top: "s" softmax_param { axis: 0 } }'
+    (told,) = refused(*layers, softmax)
     assert told.startswith("dynamic-size: layer `f` (Filter)")
 
 

@@ -135,9 +135,15 @@ class BuiltProgram(NamedTuple):
 
 
 def build_program(
-    graph: Graph, options: Options, variables: Variables, target: Machine
+    graph: Graph,
+    options: Options,
+    variables: Variables,
+    target: Machine,
+    bounded: Callable[[Node], bool] = reports_rows,
 ) -> BuiltProgram:
     """Plan a graph all of whose sizes are known for a machine, which need not be this one.
+
+    ``bounded`` are the layers that choose rows and are planned for the most there can be.
 
     Raises:
         NetcError: too-little-memory, for weights as the kernels read them; what cannot be
@@ -163,7 +169,7 @@ def build_program(
     ask_for_arena(optimized, plan.arena, outputs_bytes(optimized))
     steps, defined = built_steps(plan)
     program = Program(steps, plan.arena.size // BYTES, plan.context.target, plan.buffers)
-    known = bounded_rows(graph, reports_rows)
+    known = bounded_rows(graph, bounded)
     rows = {name: known[name] for name in graph.outputs if name in known}
     return BuiltProgram(program, plan, defined, applied, rows)
 

@@ -144,3 +144,43 @@ class BinArgs(NamedTuple):
     pad: float
     table: Argument
     status: Argument
+
+
+class YoloArgs(NamedTuple):
+    """Boxes of a map of YOLO's, of 5 numbers and ``classes`` scores for each anchor of a cell.
+
+    ``sizes`` are the anchors' widths and heights, which are parts of ``wide`` and ``high``. Boxes,
+    of 6 floats, begin anew unless the map ``follows`` another one.
+    """
+
+    input: Argument
+    ld: int
+    images: int
+    rows: int
+    columns: int
+    anchors: int
+    classes: int
+    sizes: Argument
+    wide: float
+    high: float
+    least: float
+    boxes: Argument
+    counter: Argument
+    follows: int
+
+
+class YoloRowsArgs(NamedTuple):
+    """Rows of boxes that do not overlap by ``limit`` or more; ``status`` gets how many.
+
+    ``pairs`` has room for twice ``most`` int64. Where there is none, ``nothing`` rows say so.
+    """
+
+    boxes: Argument
+    counter: Argument
+    pairs: Argument
+    limit: float
+    nothing: int
+    output: Argument
+    most: int
+    fill: int
+    status: Argument

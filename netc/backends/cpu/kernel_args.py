@@ -325,3 +325,18 @@ class RecurrentArgs(NamedTuple):
     cont: Argument
     next_cont: Argument
     hidden: int
+
+
+class FilterArgs(NamedTuple):
+    """Items of a batch that are copied where a selector is not 0; ``status`` gets how many."""
+
+    selector: Argument
+    selector_ld: int
+    items: int
+    pixels: int
+    channels: int
+    input: Argument
+    ld: int
+    output: Argument
+    output_ld: int
+    status: Argument

@@ -80,7 +80,8 @@ def flow(numbers: int, others: int, target: int, unused: int) -> None:
         set_int(target, 2 + i, _sign(int_at(numbers, i)))
     set_int(target, 8, _first_below(numbers, -2, 0))
     set_int(target, 9, _first_below(numbers, -200, 0))
-    left, right = 1, 2
+    right: int = 2
+    left = 1
     while left < 50:
         left, right = right, left + right
     set_int(target, 10, left)

@@ -32,7 +32,7 @@ def emit_detection_output(context: EmitContext, node: Node) -> Sweeps | None:
         views[2].place,
     )
     memory = scratch_of(node)
-    rows = _rows(context, node, graph.shape(node.outputs[0])[2])
+    rows = rows_target(context, node, graph.shape(node.outputs[0])[2])
     return [
         sweep_of(
             lambda: sizes.steps(node.name, memory, rows, context.target),
@@ -65,7 +65,7 @@ def _propose(context: EmitContext, node: Node, params: ProposalParams) -> Sweeps
     if not is_in_c_order(context.graph.shape(node.inputs[2])):
         return None
     sizes, memory = Proposals(params, scores, deltas, info), scratch_of(node)
-    rows = _rows(context, node, context.graph.shape(node.outputs[0])[0])
+    rows = rows_target(context, node, context.graph.shape(node.outputs[0])[0])
     return [
         sweep_of(
             lambda: sizes.steps(node.name, memory, rows, tops, context.target),
@@ -76,7 +76,8 @@ def _propose(context: EmitContext, node: Node, params: ProposalParams) -> Sweeps
     ]
 
 
-def _rows(context: EmitContext, node: Node, limit: int) -> RowsTarget:
+def rows_target(context: EmitContext, node: Node, limit: int) -> RowsTarget:
+    """Where a layer's rows go, of which there are at most so many."""
     read = any(context.graph.readers[value] for value in node.outputs)
     place = context.view(node.outputs[0]).place
     return RowsTarget(place, limit, read, context.status[node.name])

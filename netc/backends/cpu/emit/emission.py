@@ -99,7 +99,7 @@ def by_definition(context: EmitContext, node: Node) -> Sweeps:
         results = reference.run_node(graph, node, given, fast=True)
         targets = arrays[len(inputs) :]
         if chooses:
-            _write_rows(targets, results, 2 if has_role(node.op, Role.DETECTIONS) else 0)
+            _write_rows(targets, results, 2 if has_role(node.op, Role.BOX_ROWS) else 0)
             return
         for target, result in zip(targets, results, strict=True):
             target[...] = result

@@ -15,6 +15,7 @@ from netc.backends.cpu.emit.drawn import emit_drop_path, emit_dropout
 from netc.backends.cpu.emit.elementwise import emit_axpy, emit_elementwise
 from netc.backends.cpu.emit.embedding import emit_embed
 from netc.backends.cpu.emit.emission import EmitContext, Emitter, by_definition
+from netc.backends.cpu.emit.filtering import emit_filter
 from netc.backends.cpu.emit.gradients import emit_gradient
 from netc.backends.cpu.emit.linear import emit_inner_product
 from netc.backends.cpu.emit.local import emit_local
@@ -49,6 +50,7 @@ from netc.backends.cpu.emit.training import (
     emit_parameter,
     emit_update,
 )
+from netc.backends.cpu.emit.yolo import emit_region_output, emit_yolo
 from netc.backends.cpu.lowering import LoweredNode
 from netc.backends.shared.dispatch import emitter_of
 from netc.diagnostics import InternalError
@@ -76,10 +78,12 @@ EMITTERS: Mapping[str, Emitter] = {
     "CropCenter": emit_crop,
     "Deconvolution": emit_deconvolution,
     "DetectionOutput": emit_detection_output,
+    "DetectionOutputRegion": emit_region_output,
     "Dropout": emit_dropout,
     "DropPath": emit_drop_path,
     "Embed": emit_embed,
     "EuclideanLoss": emit_pair_loss,
+    "Filter": emit_filter,
     "Flatten": emit_reshape,
     GRADIENT: emit_gradient,
     GRADIENT_UPDATE: emit_gradient_update,
@@ -119,12 +123,17 @@ EMITTERS: Mapping[str, Emitter] = {
     "Tile": emit_tile,
     UPDATE: emit_update,
     "Upsample": emit_upsample,
+    "YoloDetectionOutput": emit_yolo,
+    "Yolov3DetectionOutput": emit_yolo,
 }
 
 # Layers that choose rows and write how many into an array of the caller's: by kernels, or by their
 # definitions into the same places. All others are planned around (netc.backends.cpu.dynamic).
 BOUNDED: Mapping[str, Callable[[Node], bool]] = {
     "DetectionOutput": lambda node: True,
+    "DetectionOutputRegion": lambda node: True,
+    "YoloDetectionOutput": lambda node: True,
+    "Yolov3DetectionOutput": lambda node: True,
     "Proposal": lambda node: True,
     "ProposalOfOne": lambda node: True,
     "Python": chooses_proposals,
@@ -134,6 +143,15 @@ BOUNDED: Mapping[str, Callable[[Node], bool]] = {
 def reports_rows(node: Node) -> bool:
     """True of a layer that chooses rows and can say how many it wrote."""
     return node.op in BOUNDED and BOUNDED[node.op](node)
+
+
+def can_be_bounded(node: Node) -> bool:
+    """True of a layer that chooses rows and that can be planned for the most there can be.
+
+    A Filter can be, and is where nothing can be planned late. Elsewhere what follows it runs for
+    the items alone that it chose, which is what the layer is for.
+    """
+    return reports_rows(node) or node.op == "Filter"
 
 
 def is_empty(graph: Graph, node: Node) -> bool:
@@ -152,6 +170,14 @@ def _emitter(context: EmitContext, node: Node) -> Emitter | None:
     if has_role(node.op, Role.POOLING):
         return lambda context, node: kept_max_pool(context, node, number)
     return emitter_of(EMITTERS, node)
+
+
+def has_kernels(context: EmitContext, node: Node) -> bool:
+    """True if kernels run a node whose values ``context`` has views of, or nothing has to."""
+    if is_empty(context.graph, node):
+        return True
+    emitter = _emitter(context, node)
+    return emitter is not None and emitter(context, node) is not None
 
 
 def lower(context: EmitContext, node: Node) -> LoweredNode:

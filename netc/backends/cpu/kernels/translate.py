@@ -221,6 +221,8 @@ class _Body(Expressions):
                 made = self.expression(value)
                 for target in targets:
                     self.assign(target, made)
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                self.assign(target, self.expression(value))
             case ast.AugAssign(target=ast.Name(id=name) as target, op=op, value=value):
                 held = self.held(self.names[name])
                 made = scalars.binary(self.b, symbol(op), held, self.expression(value))
