@@ -110,8 +110,8 @@ def _show(args: argparse.Namespace) -> int:
                 "records": found.records,
                 "shapes": [{"shape": list(s), "records": n} for s, n in found.shapes.items()],
                 "labels": {str(label): n for label, n in sorted(found.labels.items())},
-                "least": found.least,
-                "most": found.most,
+                "least": found.minimum,
+                "most": found.maximum,
             }
         )
     else:
@@ -120,7 +120,7 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _print(found: Contents) -> None:
-    say(f"{found.records} records, values from {found.least:g} to {found.most:g}")
+    say(f"{found.records} records, values from {found.minimum:g} to {found.maximum:g}")
     for shape, number in found.shapes.most_common(_LISTED):
         say(f"shape {show(shape)}: {number}")
     for label, number in sorted(found.labels.items())[: 2 * _LISTED]:

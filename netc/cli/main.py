@@ -107,8 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
-    told = str(message) if issubclass(category, NetcWarning) else f"{category.__name__}: {message}"
-    say(*told.split("\n"), stream=sys.stderr)
+    text = str(message) if issubclass(category, NetcWarning) else f"{category.__name__}: {message}"
+    say(*text.split("\n"), stream=sys.stderr)
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
@@ -126,8 +126,10 @@ def _exit_code(arguments: list[str]) -> int:
         print_diagnostics(error.diagnostics, as_json=_wants_json(arguments))
         return 1
     except MemoryError as error:
-        told = Diagnostic("too-little-memory", f"the memory did not suffice: {error}".rstrip(": "))
-        print_diagnostics([told], as_json=_wants_json(arguments))
+        diagnostic = Diagnostic(
+            "too-little-memory", f"the memory did not suffice: {error}".rstrip(": ")
+        )
+        print_diagnostics([diagnostic], as_json=_wants_json(arguments))
         return 1
     except KeyboardInterrupt:
         return 130
@@ -180,8 +182,8 @@ def parsers(chosen: str | None) -> tuple[UsageParser, dict[str, argparse.Argumen
     parser.add_argument("--version", action="version", version=f"netc {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     subs: dict[str, argparse.ArgumentParser] = {
-        name: commands.add_parser(name, help=told, description=told, formatter_class=Formatter)
-        for name, told in COMMANDS.items()
+        name: commands.add_parser(name, help=text, description=text, formatter_class=Formatter)
+        for name, text in COMMANDS.items()
         if chosen is None or name == chosen
     }
     if chosen is not None:

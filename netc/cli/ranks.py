@@ -94,14 +94,14 @@ def failing_together(ranks: Group | None, last: Callable[[], Path | None]) -> It
         ranks.abort()
 
 
-def with_snapshot(told: Diagnostic, last: Path | None) -> Diagnostic:
+def with_snapshot(diagnostic: Diagnostic, last: Path | None) -> Diagnostic:
     """What is told of a lost rank, with the snapshot to go on from."""
-    if told.code != LOST:
-        return told
+    if diagnostic.code != LOST:
+        return diagnostic
     if last is None:
-        return replace(told, help=("there is no snapshot yet: begin anew; `snapshot: 1000` writes "
-                                   "one every 1000 iterations",))  # fmt: skip
-    return replace(told, help=(f"go on from the last snapshot with `--snapshot {last}`",))
+        begin = "begin anew; `snapshot: 1000` writes one every 1000 iterations"
+        return replace(diagnostic, help=(f"there is no snapshot yet: {begin}",))
+    return replace(diagnostic, help=(f"go on from the last snapshot with `--snapshot {last}`",))
 
 
 def describe_batch(solver_batch: int, ranks: Group, batch: str) -> str:

@@ -118,11 +118,11 @@ def _plain(scores: Scores) -> Mapping[str, Array]:
 
 
 def _by_class(classes: Classes) -> dict[str, object]:
-    told = {
+    by_class = {
         str(label): {"true_boxes": one.true_boxes, "detections": one.detections, **one.precisions}
         for label, one in classes.items()
     }
-    return {"classes": told, "mean": {v: mean_precision(classes, v) for v in VERSIONS}}
+    return {"classes": by_class, "mean": {v: mean_precision(classes, v) for v in VERSIONS}}
 
 
 def _precisions(classes: Classes) -> Table:

@@ -241,21 +241,29 @@ def _check(args: argparse.Namespace) -> int:
     recorded = read_certificate(args.check)
     named = named_files(recorded, args.check, args.allow_outside)
     changed = changed_files(named)
-    told: Sequence[str] = [f"`{file}` is not what it was" for file in changed]
+    unequal: Sequence[str] = [f"`{file}` is not what it was" for file in changed]
     if not changed:
         against = str(named.other[0]) if named.other else named.kind
         asked = Asked(
             named.subject, against, int(recorded["inputs"]["seed"]), float(recorded["tolerance"])
         )
         _, opponent, found = _compared(asked, reading(args))
-        told = differences(recorded, certificate(named.subject, opponent, found, args.check.parent))
+        unequal = differences(
+            recorded, certificate(named.subject, opponent, found, args.check.parent)
+        )
     if args.json:
-        print_json({"certificate": str(args.check), "holds": not told, "differences": told})
-        return 1 if told else 0
-    for line in told:
+        print_json(
+            {
+                "certificate": str(args.check),
+                "holds": not unequal,
+                "differences": unequal,
+            }
+        )
+        return 1 if unequal else 0
+    for line in unequal:
         say(line)
     verdict = "equal" if recorded["equal"] else "not equal"
     files, blobs = counted(len(named.hashes), "file"), counted(len(recorded["blobs"]), "blob")
     holds = f"holds: {files} unchanged, {blobs} compared again, {verdict} as before"
-    say(f"{args.check} does not hold" if told else f"{args.check} {holds}")
-    return 1 if told else 0
+    say(f"{args.check} does not hold" if unequal else f"{args.check} {holds}")
+    return 1 if unequal else 0

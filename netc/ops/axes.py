@@ -36,15 +36,15 @@ def no_axis(shape: Shape, axis: int, field: str) -> ShapeError:
     )
 
 
-def need_axes(shape: Shape, least: int, what: str) -> None:
-    """Check that the bottom has at least ``least`` axes; ``what`` names the layer in the message.
+def need_axes(shape: Shape, minimum: int, what: str) -> None:
+    """Check that the bottom has at least ``minimum`` axes; ``what`` names the layer in the message.
 
     Raises:
         ShapeError: it has fewer.
     """
-    if len(shape) < least:
+    if len(shape) < minimum:
         raise ShapeError(
-            f"{what} needs at least {least} axes, and the bottom is {show(shape)}",
+            f"{what} needs at least {minimum} axes, and the bottom is {show(shape)}",
             help=("reshape the bottom first",),
         )
 

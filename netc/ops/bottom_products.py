@@ -147,8 +147,8 @@ def _distance(
 ) -> tuple[AnyArray, ...]:
     """No bias is added, whatever `bias_term` says: the fork reads the field nowhere."""
     x, rows = (array.reshape(array.shape[0], -1) for array in inputs)
-    apart = x[:, None] - rows[None]
-    size = namespace(x).abs(apart) if params.norm == "L1" else apart * apart
+    difference = x[:, None] - rows[None]
+    size = namespace(x).abs(difference) if params.norm == "L1" else difference * difference
     return (size.sum(axis=2),)
 
 

@@ -38,7 +38,12 @@ def overlaps(boxes: AnyArray, own: AnyArray, some: AnyArray, border: int = 0) ->
 
 
 def nms_keep(
-    boxes: AnyArray, threshold: float, *, border: int = 0, eta: float = 1.0, most: int | None = None
+    boxes: AnyArray,
+    threshold: float,
+    *,
+    border: int = 0,
+    eta: float = 1.0,
+    limit: int | None = None,
 ) -> list[int]:
     """Non-maximum suppression: which boxes overlap no better one by more than ``threshold``.
 
@@ -48,14 +53,14 @@ def nms_keep(
         border: as for :func:`areas`.
         eta: the threshold is multiplied by it after each kept box, while it is above 0.5 (adaptive
             NMS of SSD); 1 leaves it as it is.
-        most: stop once so many are kept; None for no limit.
+        limit: stop once so many are kept; None for no limit.
 
     Returns:
         Indices of the kept boxes, in order.
     """
     columns, own = np.ascontiguousarray(boxes.T), areas(boxes, border)
     worst = np.zeros(len(boxes), dtype=np.float32)
-    limit = len(boxes) if most is None else most
+    limit = len(boxes) if limit is None else limit
     chosen: list[int] = []
     at = 0
     while len(chosen) < limit:

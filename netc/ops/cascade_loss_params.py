@@ -94,8 +94,8 @@ _SHARED = ("cls_num", "lambda", "field_h", "field_w", "field_whr", "field_xyr", 
 def _mining(param: Message, name: str, known: tuple[str, ...]) -> str:
     kind: str = param.get(name)
     if kind not in known:
-        told = ", ".join(f'"{one}"' for one in known)
-        raise param.error(name, "unsupported-value", f'`{name}` "{kind}" is none of {told}')
+        listed = ", ".join(f'"{one}"' for one in known)
+        raise param.error(name, "unsupported-value", f'`{name}` "{kind}" is none of {listed}')
     return kind
 
 

@@ -64,8 +64,8 @@ def _contrastive(
     first, second, similar = inputs
     xp = namespace(first)
     number = first.shape[0]
-    apart = (first - second.reshape(first.shape)).reshape(number, count(first.shape, 1))
-    squares = (apart * apart).sum(axis=1)
+    difference = (first - second.reshape(first.shape)).reshape(number, count(first.shape, 1))
+    squares = (difference * difference).sum(axis=1)
     if params.legacy_version:
         pushed = xp.maximum(params.margin - squares, 0)
     else:

@@ -44,9 +44,9 @@ class DecoderParams:
 
 def _parse(layer: Message, context: LayerContext) -> DecoderParams:
     p = reject_unknown_fields(layer.get("ctc_decoder_param"), "blank_index", "ctc_merge_repeated")
-    told = context.bottoms == 3 and context.tops > 1
+    measured = context.bottoms == 3 and context.tops > 1
     scores = context.tops == 3 or (context.bottoms == 2 and context.tops == 2)
-    return DecoderParams(p.optional("blank_index"), p.get("ctc_merge_repeated"), scores, told)
+    return DecoderParams(p.optional("blank_index"), p.get("ctc_merge_repeated"), scores, measured)
 
 
 def _shape(params: DecoderParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -109,13 +109,13 @@ def _best(
 ) -> tuple[list[AnyArray], list[float]]:
     """The symbols of each item's best path, and the negative sum of the scores along it."""
     scores = data.reshape(data.shape[:3])
-    best, most = scores.argmax(axis=2), scores.max(axis=2)
+    best, probability = scores.argmax(axis=2), scores.max(axis=2)
     found, totals = [], []
     for item, length in enumerate(lengths):
         path = best[:length, item]
         new = np.append(True, path[1:] != path[:-1]) if params.merge else np.ones(length, bool)
         found.append(path[new & (path != blank)])
-        totals.append(-float(most[:length, item].sum()))
+        totals.append(-float(probability[:length, item].sum()))
     return found, totals
 
 

@@ -53,5 +53,5 @@ def fault_of(type: str, what: str, error: Exception) -> NetcError:
         what: the function: "compute", "shape", "gradient", "weights" or "kernel".
         error: what it raised.
     """
-    told = f"`{what}` of layer type `{type}` raised {error.__class__.__name__}: {error}"
-    return NetcError(Diagnostic("python-layer", told))
+    message = f"`{what}` of layer type `{type}` raised {error.__class__.__name__}: {error}"
+    return NetcError(Diagnostic("python-layer", message))

@@ -154,8 +154,8 @@ def check_detections(params: DetectionOutputParams, inputs: Sequence[Shape]) -> 
 def _max_boxes(params: DetectionOutputParams, priors: int) -> int:
     """Of one image; 1 where nothing is found."""
     given = params.classes - (0 <= params.background < params.classes)
-    most = given * (priors if params.top < 0 else min(priors, params.top))
-    return max(1, most if params.keep < 0 else min(most, params.keep))
+    limit = given * (priors if params.top < 0 else min(priors, params.top))
+    return max(1, limit if params.keep < 0 else min(limit, params.keep))
 
 
 @quietly

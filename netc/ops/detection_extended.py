@@ -39,9 +39,9 @@ def _shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tuple[Shap
             f"the locations must be images x rows x columns x (4 * anchors): {show(location)}"
         )
     number = check_detections(params, inputs)
-    most = number if params.top < 0 else min(number, params.top)
-    most = max(1, most if params.keep < 0 else min(most, params.keep))
-    return ((1, 1, location[0] * most, _NUMBERS),)
+    limit = number if params.top < 0 else min(number, params.top)
+    limit = max(1, limit if params.keep < 0 else min(limit, params.keep))
+    return ((1, 1, location[0] * limit, _NUMBERS),)
 
 
 @quietly

@@ -118,8 +118,10 @@ def overlap_with(
     """
     low = np.maximum(box[:2], others[:, :2])
     high = np.minimum(box[2:], others[:, 2:])
-    apart = (low[:, 0] > high[:, 0]) | (low[:, 1] > high[:, 1] if flat else low[:, 1] >= high[:, 1])
-    common = np.where(apart, np.float32(0), (high - low + 1).prod(axis=1))
+    disjoint = (low[:, 0] > high[:, 0]) | (
+        low[:, 1] > high[:, 1] if flat else low[:, 1] >= high[:, 1]
+    )
+    common = np.where(disjoint, np.float32(0), (high - low + 1).prod(axis=1))
     own, their = area(box[None])[0], area(others)
     whole = {"IOMU": np.minimum(own, their), "IOFU": np.full_like(their, own)}.get(
         mode, own + their - common

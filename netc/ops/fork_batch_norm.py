@@ -132,9 +132,9 @@ VOLUME_AXES = 5  # pseudo-3-D nets have time between channels and height
 
 def _bn_shape(params: BNParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     shape = inputs[0]
-    most = VOLUME_AXES if isinstance(params, RunningBNParams) else len(Dims._fields)
-    if not 2 <= len(shape) <= most:
-        raise ShapeError(f"BN takes 2 to {most} axes, and the bottom is {show(shape)}")
+    limit = VOLUME_AXES if isinstance(params, RunningBNParams) else len(Dims._fields)
+    if not 2 <= len(shape) <= limit:
+        raise ShapeError(f"BN takes 2 to {limit} axes, and the bottom is {show(shape)}")
     if isinstance(params, RunningBNParams):
         return (shape,)
     statistic = (1, shape[1], 1, 1)

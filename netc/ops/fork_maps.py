@@ -173,10 +173,10 @@ def _distance_weights(
 def _distance(params: InnerDistanceParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     x, (centres,) = inputs[0], weights
     xp = namespace(x)
-    apart = x.reshape(x.shape[0], 1, -1) - centres[None]
+    difference = x.reshape(x.shape[0], 1, -1) - centres[None]
     if params.norm == "L1":
-        return (xp.abs(apart).sum(axis=2),)
-    return ((apart * apart).sum(axis=2),)
+        return (xp.abs(difference).sum(axis=2),)
+    return ((difference * difference).sum(axis=2),)
 
 
 def _distance_memory(

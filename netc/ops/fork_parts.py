@@ -200,11 +200,11 @@ def _mil(params: MILParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, 
     x, xp = inputs[0], namespace(inputs[0])
     if params.rows:
         return (grouped(params, x).max(axis=1)[:, :, None, None],)
-    most = x.max(axis=(2, 3), keepdims=True)
+    largest = x.max(axis=(2, 3), keepdims=True)
     if not params.noisy:
-        return (most,)
-    none = (1 - x).reshape(*x.shape[:2], -1).prod(axis=2).reshape(most.shape)
-    return (xp.maximum(1 - none, most),)
+        return (largest,)
+    none = (1 - x).reshape(*x.shape[:2], -1).prod(axis=2).reshape(largest.shape)
+    return (xp.maximum(1 - none, largest),)
 
 
 MIL = OpDef(

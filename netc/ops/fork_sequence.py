@@ -39,7 +39,7 @@ class LstmParams:
             t of sequence n; None where no text says it, which is 1 but for bottoms of three axes.
         weight_filler, bias_filler: of the trained arrays.
         threshold: bound of the gradients at the gates' inputs; 0 for none (``clipping_threshold``).
-        apart: the bottom is steps x streams x values, and the top has these axes too.
+        three_axes: the bottom is steps x streams x values, and the top has these axes too.
     """
 
     num_output: int
@@ -47,7 +47,7 @@ class LstmParams:
     weight_filler: Filler
     bias_filler: Filler
     threshold: float = 0.0
-    apart: bool = False
+    three_axes: bool = False
 
     @property
     def sequences(self) -> int:
@@ -69,13 +69,13 @@ def _parse_lstm(layer: Message, context: LayerContext) -> LstmParams:
 
 def _with_axes(params: LstmParams, inputs: Sequence[Shape]) -> Stand | None:
     """CTPN's Lstm, of which CaffeOCR's is a copy: steps and streams are axes of their own."""
-    if len(inputs[0]) != 3 or (params.streams is not None and not params.apart):
+    if len(inputs[0]) != 3 or (params.streams is not None and not params.three_axes):
         return None
-    return Stand(LSTM.name, replace(params, streams=inputs[0][1], apart=True))
+    return Stand(LSTM.name, replace(params, streams=inputs[0][1], three_axes=True))
 
 
 def _lstm_shape(params: LstmParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    rows = count(inputs[0], 0, 2 if params.apart else 1) if inputs[0] else 0
+    rows = count(inputs[0], 0, 2 if params.three_axes else 1) if inputs[0] else 0
     if not rows or rows % params.sequences:
         raise ShapeError(
             f"the bottom's rows are steps times `batch_size` {params.sequences}, and it is "
@@ -84,12 +84,12 @@ def _lstm_shape(params: LstmParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
         )
     if len(inputs) > 1 and count(inputs[1]) != rows:
         raise ShapeError(f"{rows} rows need as many markers, they are {show(inputs[1])}")
-    first = inputs[0][:2] if params.apart else (rows,)
+    first = inputs[0][:2] if params.three_axes else (rows,)
     return ((*first, params.num_output),)
 
 
 def _lstm_weights(params: LstmParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
-    hidden, size = params.num_output, count(inputs[0], 2 if params.apart else 1)
+    hidden, size = params.num_output, count(inputs[0], 2 if params.three_axes else 1)
     return (
         WeightSpec((4 * hidden, size), params.weight_filler),
         WeightSpec((4 * hidden, hidden), params.weight_filler),
@@ -124,7 +124,7 @@ def _lstm(params: LstmParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray
     """
     steps = list(lstm_steps(params, inputs, weights))
     hidden = np.stack([step.hidden for step in steps])
-    return (hidden if params.apart else hidden.reshape(-1, params.num_output),)
+    return (hidden if params.three_axes else hidden.reshape(-1, params.num_output),)
 
 
 class LstmStep(NamedTuple):
@@ -214,8 +214,8 @@ def _center_weights(params: CenterLossParams, inputs: Sequence[Shape]) -> tuple[
 
 def _center(params: CenterLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     labels, _ = class_labels(np.asarray(inputs[1]).reshape(-1), params.num_output)
-    apart = np.asarray(inputs[0]).reshape(len(labels), -1) - np.asarray(weights[0])[labels]
-    total = (apart * apart).sum(dtype=np.float64)
+    difference = np.asarray(inputs[0]).reshape(len(labels), -1) - np.asarray(weights[0])[labels]
+    total = (difference * difference).sum(dtype=np.float64)
     return (np.array(total / max(1, len(labels)) / 2, inputs[0].dtype),)
 
 

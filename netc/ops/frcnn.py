@@ -177,7 +177,7 @@ def _propose(params: FrcnnLayerParams, inputs: Arrays, weights: Arrays) -> tuple
     large = (boxes[:, 2:] - boxes[:, :2] + 1 >= anchors.min_size * scale).all(axis=1)
     boxes, scores = boxes[large], scores[large]
     order = np.lexsort((np.arange(len(scores)), scores))[::-1][: anchors.before]
-    best = order[nms_keep(boxes[order], anchors.overlap, border=1, most=anchors.after)]
+    best = order[nms_keep(boxes[order], anchors.overlap, border=1, limit=anchors.after)]
     rows = np.concatenate([np.zeros((len(best), 1)), boxes[best]], axis=1, dtype=np.float32)
     tops = (rows, scores[best, None].astype(np.float32))
     return tuple(top.reshape(*top.shape, 1, 1) for top in tops[: params.tops])
@@ -251,7 +251,7 @@ def _target_contents(
     return Regions(1, _SIDE, _SIDE), truth
 
 
-def _told(what: str) -> tuple[str, str, tuple[str, ...]]:
+def _message(what: str) -> tuple[str, str, tuple[str, ...]]:
     return (
         "type",
         f"its fork reads {what} from a JSON file; they are those of Faster R-CNN's configuration",
@@ -261,7 +261,7 @@ def _told(what: str) -> tuple[str, str, tuple[str, ...]]:
 
 def _reading(op: Callable[[], ErasedOp], what: str) -> Callable[[Message], TypeReading]:
     def reading(layer: Message) -> TypeReading:
-        return TypeReading(op(), _told(what))
+        return TypeReading(op(), _message(what))
 
     return reading
 

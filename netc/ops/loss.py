@@ -57,8 +57,8 @@ def _euclidean_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]
 @quietly
 def _euclidean(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     first, second = inputs
-    apart = first.reshape(-1) - second.reshape(-1)
-    squares = (apart * apart).sum(dtype=np.float64)
+    difference = first.reshape(-1) - second.reshape(-1)
+    squares = (difference * difference).sum(dtype=np.float64)
     return (scalar(per_example(squares, first.shape[0], first) / 2, first),)
 
 

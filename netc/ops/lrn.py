@@ -64,8 +64,8 @@ def is_positive(params: LRNParams) -> bool:
     """Whether the base of the power is greater than 0 for every input, so that kernels may take its
     logarithm.
     """
-    least = params.k if params.across else 1.0
-    return least > _MIN_ARGUMENT and params.alpha >= 0 and params.beta != 0
+    minimum = params.k if params.across else 1.0
+    return minimum > _MIN_ARGUMENT and params.alpha >= 0 and params.beta != 0
 
 
 _MIN_ARGUMENT = 1e-30  # the logarithm's argument must not be a denormal number

@@ -77,19 +77,19 @@ def l1_slopes(params: L1Params, inputs: Arrays) -> tuple[AnyArray, AnyArray, Any
     root of epsilon, as in the fork.
     """
     xp, first = namespace(inputs[0]), inputs[0]
-    apart = first - inputs[1].reshape(first.shape) if len(inputs) == 2 else first
-    known = ~xp.isnan(apart)
-    apart = xp.where(known, apart, 0)
+    difference = first - inputs[1].reshape(first.shape) if len(inputs) == 2 else first
+    known = ~xp.isnan(difference)
+    difference = xp.where(known, difference, 0)
     channels = first.shape[1] if first.ndim > 1 else 1
     divisor = known.sum() / channels if params.entries else xp.asarray(max(1, len(first)))
     if not params.per_place:
-        counted = known & (xp.abs(apart) >= params.plateau)
-        return xp.abs(apart) * counted, xp.sign(apart) * counted, divisor
+        counted = known & (xp.abs(difference) >= params.plateau)
+        return xp.abs(difference) * counted, xp.sign(difference) * counted, divisor
     share = 1 / channels if params.scaled else 1
-    square = share * (apart * apart).sum(axis=1, keepdims=True)
+    square = share * (difference * difference).sum(axis=1, keepdims=True)
     counted = square >= params.plateau**2
     size = xp.sqrt(square * counted + params.epsilon)
-    return size, known * counted * share * apart / size, divisor
+    return size, known * counted * share * difference / size, divisor
 
 
 @quietly
@@ -139,8 +139,8 @@ def _lifted_shape(params: LiftedParams, inputs: Sequence[Shape]) -> tuple[Shape,
 def distances(rows: AnyArray) -> AnyArray:
     """Euclidean distance of every two rows, (n, n), of (n, length)."""
     square = (rows * rows).sum(axis=1)
-    apart = square[:, None] + square[None] - 2 * rows @ rows.T
-    return np.sqrt(np.maximum(apart, 0))
+    squared = square[:, None] + square[None] - 2 * rows @ rows.T
+    return np.sqrt(np.maximum(squared, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +169,12 @@ def pairs_of(params: LiftedParams, far: AnyArray, label: AnyArray) -> Iterator[E
     unlike = label[:, None] != label[None]
     for one, other in zip(*np.nonzero(np.triu(~unlike, 1)), strict=True):
         near = np.where(unlike[[one, other]], params.margin - far[[one, other]], -np.inf)
-        most = near.max(initial=-np.inf)
-        if not np.isfinite(most):
+        largest = near.max(initial=-np.inf)
+        if not np.isfinite(largest):
             yield ExamplePair(int(one), int(other), 0.0, np.zeros_like(near))
             continue
-        weights = np.exp(near - most)
-        soft = np.log(weights.sum()) + most
+        weights = np.exp(near - largest)
+        soft = np.log(weights.sum()) + largest
         loss = max(0.0, float(soft + far[one, other]))
         yield ExamplePair(int(one), int(other), loss, weights / weights.sum())
 

@@ -152,11 +152,11 @@ def find_matches(params: MultiBoxParams, image: Image) -> MatchedPriors:
     (match,) = matched.values()
     if params.mining == "MAX_NEGATIVE":
         eligible = (match == NO_MATCH) & (best < np.float32(params.neg_overlap))
-        most = int(np.float32((match > NO_MATCH).sum()) * np.float32(params.ratio))
+        limit = int(np.float32((match > NO_MATCH).sum()) * np.float32(params.ratio))
     else:
-        eligible, most = np.ones(len(match), dtype=bool), params.sample_size
+        eligible, limit = np.ones(len(match), dtype=bool), params.sample_size
     losses = _prior_losses(params, image, match)
-    chosen = _hardest(params, image, np.flatnonzero(eligible), losses, most)
+    chosen = _hardest(params, image, np.flatnonzero(eligible), losses, limit)
     selected = np.zeros(len(match), dtype=bool)
     selected[chosen] = True
     negatives = np.flatnonzero(selected & (match == NO_MATCH))
@@ -197,8 +197,8 @@ def _prior_losses(params: MultiBoxParams, image: Image, match: AnyArray) -> AnyA
     losses = _conf_losses(params, image.scores, targets)
     if params.mining == "HARD_EXAMPLE":
         at = np.flatnonzero(match > NO_MATCH)
-        apart = place_differences(params, image, -1, match)
-        losses[at] += _one_losses(params, apart).sum(axis=1)
+        difference = place_differences(params, image, -1, match)
+        losses[at] += _one_losses(params, difference).sum(axis=1)
     return losses
 
 
@@ -231,18 +231,18 @@ def _logistic(scores: AnyArray, wanted: AnyArray) -> AnyArray:
 
 
 def _hardest(
-    params: MultiBoxParams, image: Image, at: AnyArray, losses: AnyArray, most: int
+    params: MultiBoxParams, image: Image, at: AnyArray, losses: AnyArray, count: int
 ) -> AnyArray:
-    """The ``most`` priors of greatest loss among some, thinned out by their overlaps if asked."""
+    """The ``count`` priors of greatest loss among some, thinned out by their overlaps if asked."""
     order = at[np.argsort(-losses[at], kind="stable")]
     if params.nms is None or not params.nms[0] > 0:
-        return order[:most]
+        return order[:count]
     threshold, top = params.nms
     boxes = image.priors[0] if params.nms_priors else _decoded(params, image, 0)
     order = order[:top] if top > -1 else order
     order = order[areas(boxes[order]) >= _SMALL]
     limit = len(order) if top < 0 else top
-    return order[nms_keep(boxes[order], threshold, most=limit)][:most]
+    return order[nms_keep(boxes[order], threshold, limit=limit)][:count]
 
 
 def place_differences(
@@ -259,15 +259,19 @@ def place_differences(
     if not params.variance_in_target:
         wanted = wanted / variances
     predicted = image.locations[at, max(label, 0)]
-    apart = predicted - wanted
+    difference = predicted - wanted
     if params.bp_inside:
         boxes = priors if params.match_priors else _decoded(params, image, max(label, 0))[at]
-        apart = np.where((boxes < 0) | (boxes > 1), np.float32(0), apart)
-    return apart / variances if params.variance_in_target else apart
+        difference = np.where((boxes < 0) | (boxes > 1), np.float32(0), difference)
+    return difference / variances if params.variance_in_target else difference
 
 
-def _one_losses(params: MultiBoxParams, apart: AnyArray) -> AnyArray:
-    return smooth_l1(apart, 1.0) if params.loc_loss == "SMOOTH_L1" else apart * apart / 2
+def _one_losses(params: MultiBoxParams, difference: AnyArray) -> AnyArray:
+    return (
+        smooth_l1(difference, 1.0)
+        if params.loc_loss == "SMOOTH_L1"
+        else difference * difference / 2
+    )
 
 
 def _place_loss(params: MultiBoxParams, images: list[Image], found: list[MatchedPriors]) -> float:

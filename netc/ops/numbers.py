@@ -12,14 +12,14 @@ from netc.schema.message import Message
 LARGEST = 2**31 - 1  # Caffe keeps sizes in an int
 
 
-def number(message: Message, name: str, least: int) -> int:
+def number(message: Message, name: str, minimum: int) -> int:
     """The value of an integer field.
 
     Raises:
-        NetcError: out-of-range, where it is below ``least`` or above 2^31 - 1.
+        NetcError: out-of-range, where it is below ``minimum`` or above 2^31 - 1.
     """
     value: int = message.get(name)
-    check_number(message, name, value, least)
+    check_number(message, name, value, minimum)
     return value
 
 
@@ -36,17 +36,17 @@ def required_number(message: Message, name: str) -> int:
     return number(message, name, 1)
 
 
-def check_number(message: Message, name: str, value: int, least: int, index: int = -1) -> None:
+def check_number(message: Message, name: str, value: int, minimum: int, index: int = -1) -> None:
     """Check one value of an integer field; ``index`` is its place where the field is repeated.
 
     Raises:
-        NetcError: out-of-range, where it is below ``least`` or above 2^31 - 1.
+        NetcError: out-of-range, where it is below ``minimum`` or above 2^31 - 1.
     """
-    if least <= value <= LARGEST:
+    if minimum <= value <= LARGEST:
         return
-    low = value < least
-    rule = f"at least {least}" if low else f"at most {LARGEST}"
-    help = (f"write `{name}: {least}` or more",) if low else ("sizes are kept in 32 bits",)
+    low = value < minimum
+    rule = f"at least {minimum}" if low else f"at most {LARGEST}"
+    help = (f"write `{name}: {minimum}` or more",) if low else ("sizes are kept in 32 bits",)
     text = f"`{name}` must be {rule}, it is {value}"
     place = message.span_of(name, index)
     raise NetcError(Diagnostic("out-of-range", text, place, help=help))

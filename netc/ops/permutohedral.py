@@ -89,11 +89,11 @@ def _ranked(raised: AnyArray, nearest: AnyArray) -> tuple[AnyArray, AnyArray]:
     """The order of each point's coordinates in its simplex, and the corner of colour 0."""
     size = raised.shape[1]
     off = np.rint(nearest.sum(axis=1) / size).astype(np.int64)
-    apart = raised - nearest
+    remainder = raised - nearest
     rank = np.zeros(raised.shape, np.int64)
     for i in range(size):
         for j in range(i + 1, size):
-            less = apart[:, i] < apart[:, j]
+            less = remainder[:, i] < remainder[:, j]
             rank[:, i] += less
             rank[:, j] += ~less
     rank += off[:, None]

@@ -107,12 +107,12 @@ def parse_each_axis(layer: Message, context: LayerContext) -> Pooling3DParams:
     return _checked(p, kernel, stride or (1, 1, 1), pad or (0, 0, 0), True)
 
 
-def _each(message: Message, name: str, shape: str, least: int) -> Three | None:
+def _each(message: Message, name: str, shape: str, minimum: int) -> Three | None:
     """One value, or one for each of the three axes, of either field; None where neither is."""
-    values = lengths(message, shape, least) if shape in message.type.fields else ()
+    values = lengths(message, shape, minimum) if shape in message.type.fields else ()
     values = values or tuple(e.value for e in message.entries.get(name, ()))
     for index, value in enumerate(values):
-        check_number(message, name, value, least, index)
+        check_number(message, name, value, minimum, index)
     values = values * 3 if len(values) == 1 else values
     if values and len(values) != 3:
         raise message.error(
@@ -138,17 +138,17 @@ def _three(
 
     With ``own_time`` time's is the default where it has none of its own, as in C3D and P3D.
     """
-    least = 0 if group == "pad" else 1
-    plane = number(message, both, least) if message.has(both) else default
+    minimum = 0 if group == "pad" else 1
+    plane = number(message, both, minimum) if message.has(both) else default
     high, wide = f"{group}_h", f"{group}_w"
     sizes = [plane, plane]
     if high in message.type.fields and (message.has(high) or message.has(wide)):
         for one, other in ((high, wide), (wide, high)):
             if not message.has(other):
                 raise lone(message, one, other)
-        sizes = [number(message, high, least), number(message, wide, least)]
+        sizes = [number(message, high, minimum), number(message, wide, minimum)]
     time = [n for n in _TIME[group] if n in message.type.fields and message.has(n)]
-    depth = number(message, time[0], least) if time else default if own_time else plane
+    depth = number(message, time[0], minimum) if time else default if own_time else plane
     if group != "pad" and 0 in (depth, *sizes):
         return None
     return (depth, sizes[0], sizes[1])

@@ -145,8 +145,8 @@ def _places(
     of two in the cell's corner.
     """
     if dense.form == "min_size":
-        apart = (step[0] / dense.density, step[1] / dense.density)
-        return tuple(-(dense.density // 2) * each for each in apart), apart  # type: ignore[return-value]
+        distance = (step[0] / dense.density, step[1] / dense.density)
+        return tuple(-(dense.density // 2) * each for each in distance), distance  # type: ignore[return-value]
     whole = int((step[0] + step[1]) * 0.5) if dense.form == "fixed_ratio" else int(dense.size)
     shift = int((whole if dense.form == "fixed_ratio" else dense.size) / dense.density)
     first = shift / 2 - whole // 2
@@ -157,10 +157,10 @@ def _dense_boxes(params: PriorBoxParams, step: tuple[float, float]) -> AnyArray:
     """The corners of a cell's boxes from its centre in pixels, of shape (boxes, 4)."""
     made = []
     for dense in params.dense:
-        first, apart = _places(dense, step)
+        first, distance = _places(dense, step)
         number = np.arange(dense.density)
         down, across = np.meshgrid(
-            first[0] + number * apart[0], first[1] + number * apart[1], indexing="ij"
+            first[0] + number * distance[0], first[1] + number * distance[1], indexing="ij"
         )
         places = np.stack([across, down], axis=-1).reshape(-1, 2)
         for index, ratio in enumerate(dense.ratios):
@@ -233,9 +233,9 @@ def _prior_sizes(param: Message) -> tuple[tuple[float, float], ...]:
         )
     ratios, sizes = _ratios(param), []
     for index, size in enumerate(small):
-        most = large[index] if large else None
-        _check_sizes(param, size, most)
-        sizes += _boxes_of(int(size), None if most is None else int(most), ratios)
+        largest = large[index] if large else None
+        _check_sizes(param, size, largest)
+        sizes += _boxes_of(int(size), None if largest is None else int(largest), ratios)
     return tuple(sizes)
 
 

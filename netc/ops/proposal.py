@@ -154,7 +154,7 @@ def _best(
     else:
         boxes, scores = boxes[large], scores[large]
     order = np.argsort(-scores, kind="stable")[: params.before]
-    best = order[nms_keep(boxes[order], params.overlap, border=1, most=params.after)]
+    best = order[nms_keep(boxes[order], params.overlap, border=1, limit=params.after)]
     first = np.full((len(best), 1), image)
     rows: AnyArray = np.concatenate(
         [first, boxes[best], scores[best, None]], axis=1, dtype=np.float32
@@ -240,7 +240,7 @@ def _synopsys_propose(
     large[-1] = True
     boxes, scores = boxes[large], scores[large]
     order = np.lexsort((np.arange(len(scores)), scores))[::-1]
-    best = order[nms_keep(boxes[order], params.overlap, border=1, most=params.after)]
+    best = order[nms_keep(boxes[order], params.overlap, border=1, limit=params.after)]
     rows = np.concatenate([np.zeros((len(best), 1)), boxes[best]], axis=1, dtype=np.float32)
     return (rows, scores[best, None].astype(np.float32))[: params.tops]
 

@@ -48,8 +48,8 @@ def box_changes(boxes: AnyArray, truth: AnyArray) -> AnyArray:
     dx and dy in parts of the box's width and height, and the logarithms of the factors of both.
     """
     side, wanted = boxes[:, 2:] - boxes[:, :2] + 1, truth[:, 2:] - truth[:, :2] + 1
-    apart = (truth[:, :2] + wanted / 2 - boxes[:, :2] - side / 2) / side
-    return np.concatenate([apart, np.log(wanted / side)], axis=1)
+    offset = (truth[:, :2] + wanted / 2 - boxes[:, :2] - side / 2) / side
+    return np.concatenate([offset, np.log(wanted / side)], axis=1)
 
 
 def _drawn(

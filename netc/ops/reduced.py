@@ -148,8 +148,8 @@ def weight_codes(weights: AnyArray) -> Codes:
     stand for.
     """
     flat = np.asarray(weights, np.float32).reshape(len(weights), -1)
-    most = np.abs(flat).max(axis=1, initial=0)
-    scales = np.where(most > 0, most / np.float32(127), np.float32(1))
+    limit = np.abs(flat).max(axis=1, initial=0)
+    scales = np.where(limit > 0, limit / np.float32(127), np.float32(1))
     scales = np.where(scales > 0, scales, np.float32(1))  # of denormal weights
     near = np.clip(np.rint(flat / scales[:, None]), -127, 127)
     return Codes(near.astype(np.int8).reshape(np.shape(weights)), scales)
@@ -291,9 +291,9 @@ def misfit(
     if not weights.size or not np.isfinite(weights).all():
         return "it has no weights, or one that is no finite number"
     terms = weights.size // max(1, params.num_output)
-    most = MAX_TAPS if is_depthwise(params, shape) else MAX_TERMS
-    if isinstance(number, Int8) and terms > most:
-        return f"its sums have more than {most:,} terms"
+    limit = MAX_TAPS if is_depthwise(params, shape) else MAX_TERMS
+    if isinstance(number, Int8) and terms > limit:
+        return f"its sums have more than {limit:,} terms"
     return None
 
 

@@ -160,8 +160,8 @@ def _add_true_box(
     place, object_ = sigmoid(x[at, :2, j, i]), sigmoid(x[at, 4, j, i])
     scale = params.coord_scale * (1 if params.rescore else 2 - box[2] * box[3])
     wanted = np.log(box[2:] * np.float32(side) / anchors[at])
-    apart = place - (box[:2] * np.float32(side) - (i, j))
-    diff[at, :2, j, i] = scale * apart * place * (1 - place)
+    offset = place - (box[:2] * np.float32(side) - (i, j))
+    diff[at, :2, j, i] = scale * offset * place * (1 - place)
     diff[at, 2:4, j, i] = scale * (x[at, 2:4, j, i] - wanted)
     aim = overlaps(box, boxes[at, j, i][None])[0] if params.rescore else 1
     diff[at, 4, j, i] = params.object_scale * (object_ - aim) * object_ * (1 - object_)

@@ -59,22 +59,22 @@ def _shape(params: SmoothL1Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]
     return ((),)
 
 
-def smooth_l1(apart: AnyArray, sigma: float) -> AnyArray:
-    """The loss of each difference, in the shape of ``apart``."""
-    xp = namespace(apart)
+def smooth_l1(difference: AnyArray, sigma: float) -> AnyArray:
+    """The loss of each difference, in the shape of ``difference``."""
+    xp = namespace(difference)
     square = np.float32(sigma * sigma)
-    size = xp.abs(apart)
-    parabola = np.float32(0.5) * square * apart * apart
+    size = xp.abs(difference)
+    parabola = np.float32(0.5) * square * difference * difference
     return xp.where(size < 1 / square, parabola, size - np.float32(0.5) / square)
 
 
 def _each(inputs: Arrays, sigma: float) -> AnyArray:
     """The loss at each place: the first weight scales the difference, the second the loss."""
     first = inputs[0]
-    apart = first - inputs[1].reshape(first.shape)
+    difference = first - inputs[1].reshape(first.shape)
     if len(inputs) > 2:
-        apart = apart * inputs[2].reshape(first.shape)
-    losses = smooth_l1(apart, sigma)
+        difference = difference * inputs[2].reshape(first.shape)
+    losses = smooth_l1(difference, sigma)
     return losses * inputs[3].reshape(first.shape) if len(inputs) > 3 else losses
 
 

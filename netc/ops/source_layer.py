@@ -32,10 +32,10 @@ class UnknownInputShapeError(ShapeError):
     """
 
     def __init__(self, partial: Sequence[PartialShape | None], help: Sequence[str] = ()) -> None:
-        told = ", ".join(show(shape) for shape in partial)
+        known = ", ".join(show(shape) for shape in partial)
         plural = "shapes are" if len(partial) > 1 else "shape is"
         super().__init__(
-            f"the text does not tell all of the input's shape; the tops' {plural} {told}",
+            f"the text does not tell all of the input's shape; the tops' {plural} {known}",
             help=help,
             code="unknown-input-shape",
         )

@@ -73,11 +73,11 @@ def _mask_scale(message: Message) -> tuple[int, int]:
     return (number(message, "scale_h", 2), number(message, "scale_w", 2))
 
 
-def _scale(message: Message, default: int, least: int) -> int:
+def _scale(message: Message, default: int, minimum: int) -> int:
     """``scale`` as a whole number; the forks differ in its type and in its default."""
     value = message.get("scale") if message.has("scale") else default
-    if not (least <= value <= LARGEST and value == int(value)):  # a nan is in no range
-        raise bad_value(message, "scale", f"must be a whole number of at least {least}")
+    if not (minimum <= value <= LARGEST and value == int(value)):  # a nan is in no range
+        raise bad_value(message, "scale", f"must be a whole number of at least {minimum}")
     return int(value)
 
 

@@ -45,7 +45,7 @@ def parse_volume_convolution(layer: Message, context: LayerContext) -> Convoluti
     )
 
 
-def _plane(message: Message, name: str, least: int, default: int | None = None) -> int:
+def _plane(message: Message, name: str, minimum: int, default: int | None = None) -> int:
     """The one value for height and width; the field takes several in BVLC Caffe."""
     entries = message.entries.get(name, ())
     if not entries:
@@ -60,7 +60,7 @@ def _plane(message: Message, name: str, least: int, default: int | None = None) 
             "time has a field of its own",
         )
     value: int = entries[0].value
-    check_number(message, name, value, least)
+    check_number(message, name, value, minimum)
     return value
 
 
@@ -84,23 +84,23 @@ def parse_nd_convolution(layer: Message, context: LayerContext) -> ConvolutionPa
             "`kernel_shape` is not given",
             "add `kernel_shape { dim: 3 dim: 3 dim: 3 }`",
         )
-    sizes = (lengths(message, name, least) for name, least in _SHAPES)
+    sizes = (lengths(message, name, minimum) for name, minimum in _SHAPES)
     return _convolution(message, Window(*sizes))
 
 
 _SHAPES = (("kernel_shape", 1), ("stride_shape", 1), ("pad_shape", 0))
 
 
-def lengths(message: Message, name: str, least: int) -> tuple[int, ...]:
+def lengths(message: Message, name: str, minimum: int) -> tuple[int, ...]:
     """The sizes of a BlobShape field, one for each axis; () where it is not given.
 
     Raises:
-        NetcError: out-of-range, where one is below ``least``.
+        NetcError: out-of-range, where one is below ``minimum``.
     """
     shape = message.get(name)
     values: tuple[int, ...] = tuple(shape.get("dim"))
     for index, value in enumerate(values):
-        check_number(shape, "dim", value, least, index)
+        check_number(shape, "dim", value, minimum, index)
     return values
 
 

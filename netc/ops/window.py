@@ -236,13 +236,13 @@ def is_planar(message: Message, name: str) -> bool:
     return message.has(f"{name}_h") or message.has(f"{name}_w")
 
 
-def quantity(message: Message, name: str, least: int, together: bool = True) -> tuple[int, ...]:
+def quantity(message: Message, name: str, minimum: int, together: bool = True) -> tuple[int, ...]:
     """What a message says of "kernel", "stride" or "pad", as :class:`Window` has it.
 
     Args:
         message: with fields for it, of one value or repeated.
         name: the quantity.
-        least: the smallest value that it may have.
+        minimum: the smallest value that it may have.
         together: ``_h`` and ``_w`` must both be written, or neither; else one that is not has its
             default.
 
@@ -251,20 +251,20 @@ def quantity(message: Message, name: str, least: int, together: bool = True) -> 
     """
     plain = "kernel_size" if name == "kernel" else name
     if not is_planar(message, name):
-        return _checked(message, plain, least)
+        return _checked(message, plain, minimum)
     names = [f"{name}_h", f"{name}_w"]
     if message.has(plain):
         raise conflict(message, next(n for n in names if message.has(n)), plain)
     absent = [name for name in names if not message.has(name)]
     if absent and together:
         raise lone(message, next(n for n in names if message.has(n)), absent[0])
-    return tuple(number(message, name, least) for name in names)
+    return tuple(number(message, name, minimum) for name in names)
 
 
-def _checked(message: Message, name: str, least: int) -> tuple[int, ...]:
+def _checked(message: Message, name: str, minimum: int) -> tuple[int, ...]:
     values = tuple(entry.value for entry in message.entries.get(name, ()))
     for index, value in enumerate(values):
-        check_number(message, name, value, least, index)
+        check_number(message, name, value, minimum, index)
     return values
 
 

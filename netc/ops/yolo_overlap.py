@@ -98,18 +98,18 @@ def growth(kind: str, box: AnyArray, truth: AnyArray) -> tuple[float, float, flo
     """
     x, y, w, h = (float(number) for number in box)
     pair = _Pair((x, y, w or 1.0, h or 1.0), tuple(float(number) for number in truth))
-    apart = min(pair.sides) <= 0
+    disjoint = min(pair.sides) <= 0
     iou = _by_edges(pair)
     if kind == GIOU:
         extra = _hull_by_edges(pair)
-        edges = extra if apart else tuple(a + b for a, b in zip(iou, extra, strict=True))
+        edges = extra if disjoint else tuple(a + b for a, b in zip(iou, extra, strict=True))
         return _centred(edges)
     grown = _centred(iou)
     if kind == IOU:
         return grown
     nearer = _distance(pair, kind == CIOU)
     one, two, three, four = nearer
-    if apart:
+    if disjoint:
         return one, two, three, four
     return grown[0] + one, grown[1] + two, grown[2] + three, grown[3] + four
 
@@ -172,8 +172,8 @@ def _distance(pair: _Pair, angles: bool) -> tuple[float, ...]:
         max(one[3], two[3]) - min(one[1], two[1]),
     )
     whole = wide * wide + high * high
-    apart = (pair.truth[0] - pair.box[0], pair.truth[1] - pair.box[1])
-    far = apart[0] ** 2 + apart[1] ** 2
+    offset = (pair.truth[0] - pair.box[0], pair.truth[1] - pair.box[1])
+    far = offset[0] ** 2 + offset[1] ** 2
     turned = _angles(pair) if angles else (0.0, 0.0)
     if whole <= 0:
         return (0.0,) * 4
@@ -181,7 +181,7 @@ def _distance(pair: _Pair, angles: bool) -> tuple[float, ...]:
     for axis, side in enumerate((wide, high)):
         less, more = one[axis] < two[axis], one[axis + 2] > two[axis + 2]
         by_centre, by_size = more - less, (less + more) / 2
-        made.append((2 * apart[axis] * whole - 2 * side * by_centre * far) / whole**2)
+        made.append((2 * offset[axis] * whole - 2 * side * by_centre * far) / whole**2)
         made.append(2 * side * by_size * far / whole**2 + turned[axis])
     return made[0], made[2], made[1], made[3]
 

@@ -332,9 +332,9 @@ def _command(verb: str, rest: str) -> str:
     flags = {m[1]: m[2].strip("\"'") for m in re.finditer(r"--?(\w+)[= ]+([^\s\\]+)", rest)}
     net, weights = flags.get("model", "NET"), flags.get("weights", "W")
     if verb == "train":
-        told = f"netc train {flags.get('solver', 'SOLVER')}"
-        told += f" --weights {weights}" if "weights" in flags else ""
-        return told + (f" --snapshot {flags['snapshot']}" if "snapshot" in flags else "")
+        command = f"netc train {flags.get('solver', 'SOLVER')}"
+        command += f" --weights {weights}" if "weights" in flags else ""
+        return command + (f" --snapshot {flags['snapshot']}" if "snapshot" in flags else "")
     if verb == "test":
         return f"netc test {net} -w {weights}"
     return f"netc time {net}" if verb == "time" else "netc devices"

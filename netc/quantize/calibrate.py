@@ -69,7 +69,7 @@ def products_of(graph: Graph) -> list[Node]:
 
 
 def observe(
-    graph: Graph, values: Sequence[str], items: Sequence[Feeds], told: OnCount
+    graph: Graph, values: Sequence[str], items: Sequence[Feeds], progress: OnCount
 ) -> Mapping[str, BlobObserver]:
     """Extremes and histograms of values over a set of inputs, in two rounds.
 
@@ -77,7 +77,7 @@ def observe(
         graph: as ``before_reduction`` gives it.
         values: of the graph.
         items: inputs by the names of values.
-        told: called with 1 for each run.
+        progress: called with 1 for each run.
     """
     seen = {name: BlobObserver() for name in values}
     run = _runner(graph, values)
@@ -87,14 +87,14 @@ def observe(
             finite = array[np.isfinite(array)]
             one.low = min(one.low, float(finite.min(initial=0)))
             one.high = max(one.high, float(finite.max(initial=0)))
-        told(1)
+        progress(1)
     for item in items:
         for name, array in run(item).items():
             one = seen[name]
             sizes = np.abs(array[np.isfinite(array)])
             counts, _ = np.histogram(sizes, BINS, (0.0, one.most or 1.0))
             one.counts = counts + (0.0 if one.counts is None else one.counts)
-        told(1)
+        progress(1)
     return seen
 
 

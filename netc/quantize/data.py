@@ -47,20 +47,20 @@ def job_of(
     return planned(request, outputs, frozenset(), 1)[0]
 
 
-def read_items(job: Job, most: int, held: float, told: OnCount) -> Items:
+def read_items(job: Job, limit: int, held: float, progress: OnCount) -> Items:
     """At most so many records, from all over the source, and a share of them held back.
 
     Args:
         job: what there is.
-        most: how many are read.
+        limit: how many are read.
         held: share of the items that are not calibrated with, every so many-th one.
-        told: called with 1 for each.
+        progress: called with 1 for each.
 
     Raises:
         NetcError: too-little-memory; input-format, where no record can be read.
     """
     total = len(job.records)
-    chosen = np.unique(np.linspace(0, total - 1, min(most, total)).astype(np.int64)).tolist()
+    chosen = np.unique(np.linspace(0, total - 1, min(limit, total)).astype(np.int64)).tolist()
     check_memory(len(chosen) * job.row_bytes, f"{len(chosen)} inputs", None, "read fewer: --items")
     items: list[Feeds] = []
     broken: list[str] = []
@@ -70,7 +70,7 @@ def read_items(job: Job, most: int, held: float, told: OnCount) -> Items:
             broken.append(f"{columns[NAME][0]}: {columns[FAULT][0]}")
         else:
             items.append(_first_crop(columns, job))
-        told(1)
+        progress(1)
     if not items:
         raise NetcError(Diagnostic("input-format", f"none of the inputs can be read: {broken[0]}"))
     every = round(1 / held) if held > 0 else 0

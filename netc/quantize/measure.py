@@ -31,7 +31,7 @@ def program(graph: Graph, layers: Mapping[str, Int8] | None = None) -> Executabl
 
 
 def layer_errors(
-    graph: Graph, layers: Mapping[str, Int8], items: Sequence[Feeds], told: OnCount
+    graph: Graph, layers: Mapping[str, Int8], items: Sequence[Feeds], progress: OnCount
 ) -> dict[str, float]:
     """Each layer's error: its result in int8 beside float32's, both of the same float32 input.
 
@@ -41,7 +41,7 @@ def layer_errors(
         graph: as ``before_reduction`` gives it.
         layers: layer -> what its input is rounded to.
         items: inputs by the names of values.
-        told: called with 1 for each run.
+        progress: called with 1 for each run.
     """
     nodes = [node for node in graph.nodes if node.name in layers]
     found: dict[str, float] = {}
@@ -53,7 +53,7 @@ def layer_errors(
             results = made.run(item)
             for name, (plain, twin) in twins.items():
                 sums[name] += _norms(results[twin], results[plain])
-            told(1)
+            progress(1)
         found |= {name: _ratio(*pair) for name, pair in sums.items()}
     return found
 

@@ -62,12 +62,12 @@ def choose(
             tried[number] = measure({name: layers[name] for name in order[number:]})
         return bound.holds(tried[number])
 
-    most = len(order) - 1
+    last = len(order) - 1
     low, high = -1, 0  # low does not hold, high may
     while not holds(high):
-        if high >= most:
+        if high >= last:
             raise _not_held(bound, tried[high])
-        low, high = high, min(max(1, 2 * high), most)
+        low, high = high, min(max(1, 2 * high), last)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)

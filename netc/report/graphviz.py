@@ -53,8 +53,8 @@ def drawn(program: str, kind: str, text: str) -> bytes:
     except subprocess.TimeoutExpired:
         raise NetcError(_failed(f"it took longer than {_SECONDS} s")) from None
     if done.returncode or not done.stdout:
-        told = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise NetcError(_failed(told[0] if told else f"exit code {done.returncode}"))
+        printed = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise NetcError(_failed(printed[0] if printed else f"exit code {done.returncode}"))
     return done.stdout
 
 

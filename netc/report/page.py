@@ -112,7 +112,7 @@ def facts(profile: NetProfile) -> list[str]:
     """The net's totals, a short phrase each."""
     total, batch = profile.cost.total, profile.batch or 1
     each = " an image" if batch > 1 else ""
-    told = [
+    phrases = [
         f"phase {profile.graph.phase}",
         f"batch {profile.batch}" if profile.batch else "",
         f"{len(profile.layers)} layers",
@@ -121,7 +121,7 @@ def facts(profile: NetProfile) -> list[str]:
         f"{size(profile.blob_bytes // batch)}{each} forward" if profile.blob_bytes else "",
         "" if profile.complete else "some shapes are unknown",
     ]
-    return [fact for fact in told if fact]
+    return [phrase for phrase in phrases if phrase]
 
 
 def _layer(profile: NetProfile, layer: LayerProfile, values: dict[str, int]) -> dict[str, Any]:

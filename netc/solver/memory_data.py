@@ -60,11 +60,11 @@ def _check_rows(layer: Message, rows: Mapping[str, int], size: int, name: str) -
     for top, count in rows.items():
         if not count or count % size or count != max(rows.values()):
             others = [f"`{other}` has {n}" for other, n in rows.items() if n != count]
-            told = f"`{top}` has {count} rows" + (f", and {', '.join(others)}" if others else "")
+            counts = f"`{top}` has {count} rows" + (f", and {', '.join(others)}" if others else "")
             raise _bad(
                 layer,
-                f"feeds of {name}: {told}, and layer `{layer.get('name')}` (MemoryData) takes them "
-                f"in batches of {size}",
+                f"feeds of {name}: {counts}, and layer `{layer.get('name')}` (MemoryData) takes "
+                f"them in batches of {size}",
                 f"give all tops the same number of rows, a multiple of {size}",
             )
 

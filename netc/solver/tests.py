@@ -36,11 +36,11 @@ def tested_event(
     iteration: int, number: int, means: Means, weights: Mapping[str, float], settings: Settings
 ) -> events.Tested:
     """The event after a test of TEST net ``number``; ``weights`` are its outputs' in the loss."""
-    told = means.loss if settings.test_compute_loss else None
+    loss = means.loss if settings.test_compute_loss else None
     version = settings.ap_version or VERSION
     classes = {name: by_class(of, version) for name, of in means.classes.items()}
     shown = settings.show_per_class_result
-    return events.Tested(iteration, number, means.scores, weights, told, classes, shown)
+    return events.Tested(iteration, number, means.scores, weights, loss, classes, shown)
 
 
 class Tests:

@@ -71,10 +71,10 @@ def to_hsv(picture: Bytes) -> Bytes:
     return np.stack([hue, saturation, value]).astype(np.uint8)
 
 
-def _divided(upper: NDArray[np.int32], lower: NDArray[np.int32], most: int) -> NDArray[np.int32]:
+def _divided(upper: NDArray[np.int32], lower: NDArray[np.int32], high: int) -> NDArray[np.int32]:
     """``most * upper / lower``, rounded in fixed point; 0 where ``lower`` is 0."""
     parts = np.zeros(256, np.int32)
-    parts[1:] = np.rint((most << _BITS) / np.arange(1.0, 256))
+    parts[1:] = np.rint((high << _BITS) / np.arange(1.0, 256))
     return (upper * parts[lower] + (1 << (_BITS - 1))) >> _BITS
 
 
@@ -143,25 +143,25 @@ class Distortion:
         return picture
 
     def _brightness(self, picture: Bytes, generator: np.random.Generator) -> Bytes:
-        probability, most = self.brightness
+        probability, high = self.brightness
         if generator.random() >= probability:
             return picture
-        return brightened(picture, generator.uniform(-most, most))
+        return brightened(picture, generator.uniform(-high, high))
 
     def _contrast(self, picture: Bytes, generator: np.random.Generator) -> Bytes:
-        probability, least, most = self.contrast
+        probability, low, high = self.contrast
         if generator.random() >= probability:
             return picture
-        return contrasted(picture, generator.uniform(least, most))
+        return contrasted(picture, generator.uniform(low, high))
 
     def _saturation(self, picture: Bytes, generator: np.random.Generator) -> Bytes:
-        probability, least, most = self.saturation
+        probability, low, high = self.saturation
         if generator.random() >= probability:
             return picture
-        return saturated(picture, generator.uniform(least, most))
+        return saturated(picture, generator.uniform(low, high))
 
     def _hue(self, picture: Bytes, generator: np.random.Generator) -> Bytes:
-        probability, most = self.hue
+        probability, high = self.hue
         if generator.random() >= probability:
             return picture
-        return hued(picture, generator.uniform(-most, most))
+        return hued(picture, generator.uniform(-high, high))

@@ -31,8 +31,8 @@ class Contents:
     records: int = 0
     shapes: Counter[Shape] = field(default_factory=Counter)
     labels: Counter[int] = field(default_factory=Counter)
-    least: float = np.inf
-    most: float = -np.inf
+    minimum: float = np.inf
+    maximum: float = -np.inf
     first: list[ImageRecord] = field(default_factory=list)
 
 
@@ -47,8 +47,8 @@ def contents_of(path: Path, backend: str, pictures: int, progress: Progress) -> 
         found.records += 1
         found.shapes[record.pixels.shape] += 1
         found.labels.update(labels)
-        found.least = min(found.least, float(record.pixels.min()))
-        found.most = max(found.most, float(record.pixels.max()))
+        found.minimum = min(found.minimum, float(record.pixels.min()))
+        found.maximum = max(found.maximum, float(record.pixels.max()))
         if len(found.first) < pictures:
             found.first.append(record)
     return found

@@ -42,7 +42,7 @@ def sizes_beside(path: Path, net: Message) -> tuple[dict[str, Shape], list[Diagn
         shapes = {name: graph.values[name].shape for name in graph.inputs}
         known = {name: shape for name, shape in shapes.items() if shape}
         if known and len(known) == len(shapes):
-            return known, [_told(other, known)]
+            return known, [_assumed(other, known)]
     return {}, []
 
 
@@ -92,7 +92,7 @@ def _trained(net: Message) -> set[str]:
     return {layer.get("name") for layer in net.get("layer") if learns(layer)}
 
 
-def _told(path: Path, shapes: Mapping[str, Shape]) -> Diagnostic:
+def _assumed(path: Path, shapes: Mapping[str, Shape]) -> Diagnostic:
     listed = ", ".join(f"`{name}` {show(shape)}" for name, shape in shapes.items())
     return Diagnostic(
         "assumed-size",

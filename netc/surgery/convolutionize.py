@@ -103,8 +103,8 @@ def convolutionize(
         after = loaded(message, made, TEST._replace(phase=state.phase), inputs)
     except NetcError as error:
         first = error.diagnostics[0]
-        told = f"a layer cannot take maps in the place of vectors: {first.message}"
-        raise NetcError(replace(first, code="not-convolutional", message=told)) from None
+        reason = f"a layer cannot take maps in the place of vectors: {first.message}"
+        raise NetcError(replace(first, code="not-convolutional", message=reason)) from None
     errors = proven(
         before.graph, after.graph, pairs=surgeon.pairs(after.graph), tolerance=tolerance
     )

@@ -121,8 +121,8 @@ class ToConvolutions(Surgeon):
             blob = self.before.graph.values[node.inputs[0]].blob
             self.flat[node.outputs[0]] = blob
             self.maps[node.outputs[0]] = self.maps[node.inputs[0]]
-            told = f"`{layer.get('name')}` ({node.op}) went: convolutions read maps"
-            self.changes.append(Change("convolutionize", told, layer.span))
+            message = f"`{layer.get('name')}` ({node.op}) went: convolutions read maps"
+            self.changes.append(Change("convolutionize", message, layer.span))
             return None
         bottoms = [
             self.flat.get(v, b) for v, b in zip(node.inputs, layer.get("bottom"), strict=True)
@@ -185,11 +185,11 @@ class ToConvolutions(Surgeon):
         size: dict[str, object] = {"kernel_size": [height]}
         if height != width:
             size = {"kernel_h": height, "kernel_w": width}
-        told = (
+        message = (
             f"`{layer.get('name')}` became a Convolution of {outputs} kernels of "
             f"{channels}x{height}x{width}, stride 1, no padding"
         )
-        self.changes.append(Change("convolutionize", told, layer.span))
+        self.changes.append(Change("convolutionize", message, layer.span))
         return self.converted(node, layer, _INNER_PRODUCT, _CONVOLUTION, size)
 
 
@@ -203,8 +203,8 @@ class ToInnerProducts(Surgeon):
         outputs = node.params_as(ConvolutionParams).num_output
         weight = self.arrays[node.name].arrays[0]
         self.put(node, _INNER_PRODUCT, weight.reshape(outputs, -1))
-        told = f"`{layer.get('name')}` became an InnerProduct of {outputs}x{weight[0].size}"
-        self.changes.append(Change("convolutionize", told, layer.span))
+        message = f"`{layer.get('name')}` became an InnerProduct of {outputs}x{weight[0].size}"
+        self.changes.append(Change("convolutionize", message, layer.span))
         return self.converted(node, layer, _CONVOLUTION, _INNER_PRODUCT, {})
 
     def _is_one_window(self, node: Node) -> bool:

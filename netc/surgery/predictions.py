@@ -45,9 +45,9 @@ def predictions(
             made += new
             given.append(top)
             if new:
-                told = f"`{loss.get('name')}` ({loss.get('type')}) became "
+                message = f"`{loss.get('name')}` ({loss.get('type')}) became "
                 names = ", ".join(f"{layer.get('type')} `{layer.get('name')}`" for layer in new)
-                changes.append(Change(_STEP, told + names, loss.span))
+                changes.append(Change(_STEP, message + names, loss.span))
     return made, given
 
 
@@ -77,8 +77,10 @@ def _weight(loss: Message) -> float:
 
 def _left(loss: Message) -> Change:
     name, weight = loss.get("name"), _weight(loss)
-    told = f"`{name}` went with its branch: its weight is {weight:g}, another's of its labels more"
-    return Change(_STEP, told, loss.span)
+    message = (
+        f"`{name}` went with its branch: its weight is {weight:g}, another's of its labels more"
+    )
+    return Change(_STEP, message, loss.span)
 
 
 class _Maker:
@@ -121,14 +123,14 @@ class _Maker:
             self._free(f"{conf}_{end}") for end in ("reshape", "softmax", "flatten")
         )
         found = self._free("detection_out")
-        told = {n: param.get(n) for n in _DETECTION_TAKES if param.has(n)}
+        message = {n: param.get(n) for n in _DETECTION_TAKES if param.has(n)}
         return [
             _layer(loss, reshaped, "Reshape", [conf],
                    reshape_param={"shape": {"dim": [0, -1, classes]}}),
             _layer(loss, soft, "Softmax", [reshaped], softmax_param={"axis": 2}),
             _layer(loss, flat, "Flatten", [soft], flatten_param={"axis": 1}),
             _layer(loss, found, "DetectionOutput", [loc, flat, priors],
-                   detection_output_param={**told, **_DETECTION}),
+                   detection_output_param={**message, **_DETECTION}),
         ], found  # fmt: skip
 
     def _free(self, name: str) -> str:

@@ -67,23 +67,23 @@ def _with_bias(param: Message) -> Message:
 
 def blob_names(graph: Graph) -> dict[str, str]:
     """Value -> its blob's name in the text."""
-    apart: set[str] = set()
+    separate: set[str] = set()
     while True:
-        names = _names(graph, apart)
+        names = _names(graph, separate)
         clash = _clash(graph, names)
         if clash is None:
             return names
-        apart.add(clash)
+        separate.add(clash)
 
 
-def _names(graph: Graph, apart: set[str]) -> dict[str, str]:
-    """Each value by its blob's name; of the blobs in ``apart`` all but the last by others."""
+def _names(graph: Graph, separate: set[str]) -> dict[str, str]:
+    """Each value by its blob's name; of the blobs in ``separate`` all but the last by others."""
     last = _last_of(graph)
     taken = {value.blob for value in graph.values.values()}
     names = {}
     for name, value in graph.values.items():
         blob = value.blob
-        if blob in apart and last[blob] != name:
+        if blob in separate and last[blob] != name:
             blob = _free(name.replace("@", "_"), taken)
             taken.add(blob)
         names[name] = blob

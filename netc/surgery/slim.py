@@ -113,7 +113,9 @@ def _rounded(layer: str, index: int, array: Array) -> Array:
     beyond = np.abs(array) > LARGEST_HALF
     if beyond.any():
         value = float(array[beyond].flat[0])
-        most = f"{LARGEST_HALF:,g}"
-        message = f"blob {index} of layer `{layer}` has {value:g}, and a 16-bit float holds {most}"
+        largest = f"{LARGEST_HALF:,g}"
+        message = (
+            f"blob {index} of layer `{layer}` has {value:g}, and a 16-bit float holds {largest}"
+        )
         raise NetcError(Diagnostic("half-overflow", message, value=value))
     return array.astype(np.float16).astype(np.float32)

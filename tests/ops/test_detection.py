@@ -75,7 +75,7 @@ def test_suppression_one_by_one(number, threshold, eta, border, most, seed) -> N
         if all(plain_overlap(boxes[i], boxes[j], border) <= limit for j in wanted):
             wanted.append(i)
             limit *= eta if eta < 1 and limit > 0.5 else 1
-    assert nms_keep(boxes, threshold, eta=eta, border=border, most=most) == wanted
+    assert nms_keep(boxes, threshold, eta=eta, border=border, limit=most) == wanted
 
 
 def test_boxes_turned_inside_out_have_no_area() -> None:

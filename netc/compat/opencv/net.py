@@ -66,7 +66,7 @@ class Net(Introspection):
         self._graph: Graph = built.graph
         self._names = opencv_names(built, self._layers)
         if _complete(built.graph):
-            self._graph = self._filled(runnable(built), told=True)
+            self._graph = self._filled(runnable(built), report=True)
 
     @property
     def _layers(self) -> Mapping[str, ErasedOp]:
@@ -297,10 +297,10 @@ class Net(Introspection):
     def _shapes(self) -> dict[str, Shape]:
         return self._given_shapes | {name: array.shape for name, array in self._fed.items()}
 
-    def _filled(self, graph: Graph, *, told: bool = False) -> Graph:
+    def _filled(self, graph: Graph, *, report: bool = False) -> Graph:
         """The graph with its weights, and numbers of fillers where there are none yet."""
         loaded, found = assign(graph, self._arrays.all, missing="fill")
-        if told:
+        if report:
             warn(d for d in found if d.code != "filled-weights")
         return loaded
 

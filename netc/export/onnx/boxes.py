@@ -13,8 +13,8 @@ def stay_by_overlap(
     scores: str,
     each: int,
     overlap: float,
-    most: int,
-    least: float | None,
+    limit: int,
+    threshold: float | None,
 ) -> str:
     """Apply ONNX's NonMaxSuppression to each group of boxes separately.
 
@@ -24,16 +24,16 @@ def stay_by_overlap(
         scores: value of shape (..., each).
         each: number of boxes per group.
         overlap: the largest intersection over union of two boxes that are both kept.
-        most: the largest number of boxes kept per group.
-        least: boxes must have a higher score; None for no threshold.
+        limit: the largest number of boxes kept per group.
+        threshold: boxes must have a higher score; None for no threshold.
 
     Returns:
         Value of shape (groups, each): the scores of kept boxes, minus infinity for the others.
     """
     rows = layer.reshape(scores, [-1, each])
-    limits = [layer.whole("most", [most]), layer.constant("overlap", [min(overlap, 1)])]
-    if least is not None:
-        limits.append(layer.constant("least", [least]))
+    limits = [layer.whole("most", [limit]), layer.constant("overlap", [min(overlap, 1)])]
+    if threshold is not None:
+        limits.append(layer.constant("least", [threshold]))
     groups = layer.reshape(boxes, [-1, each, 4]), layer.reshape(scores, [-1, 1, each])
     stay = layer.op("NonMaxSuppression", *groups, *limits)
     places = layer.op("Gather", stay, layer.whole("columns", [0, 2]), axis=1)

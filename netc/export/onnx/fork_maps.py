@@ -75,9 +75,9 @@ def _inner_distance(layer: LayerExport) -> None:
     length = count(layer.shape(), 1)
     rows = layer.reshape(layer.x, [-1, 1, length])
     (centres,) = layer.arrays()
-    apart = layer.op("Sub", rows, layer.constant("centres", centres.reshape(1, -1, length)))
+    difference = layer.op("Sub", rows, layer.constant("centres", centres.reshape(1, -1, length)))
     kind = "ReduceL1" if layer.params_as(InnerDistanceParams).norm == "L1" else "ReduceSumSquare"
-    layer.give(kind, apart, axes=[2], keepdims=0)
+    layer.give(kind, difference, axes=[2], keepdims=0)
 
 
 def _channel_scale(layer: LayerExport) -> None:

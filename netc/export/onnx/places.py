@@ -107,8 +107,8 @@ def _permute(layer: LayerExport) -> None:
 def _shuffle(layer: LayerExport) -> None:
     _, channels, *places = layer.shape()
     group = layer.params_as(ShuffleChannelParams).group
-    apart = layer.reshape(layer.x, [0, group, channels // group, *places])
-    swapped = layer.op("Transpose", apart, perm=[0, 2, 1, *range(3, 3 + len(places))])
+    grouped = layer.reshape(layer.x, [0, group, channels // group, *places])
+    swapped = layer.op("Transpose", grouped, perm=[0, 2, 1, *range(3, 3 + len(places))])
     layer.give("Reshape", swapped, layer.whole("shape", [0, channels, *places]))
 
 

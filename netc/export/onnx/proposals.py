@@ -47,8 +47,8 @@ def _moved(layer: LayerExport, params: ProposalParams) -> str:
     height, width = layer.shape()[2:]
     anchors = placed_anchors(params, (height, width))
     size = anchors[:, 2:] - anchors[:, :2] + 1
-    apart = layer.reshape(layer.inputs[1], [0, _anchors(params), 4, height, width])
-    turned = layer.op("Transpose", apart, perm=[0, 3, 4, 1, 2])
+    deltas = layer.reshape(layer.inputs[1], [0, _anchors(params), 4, height, width])
+    turned = layer.op("Transpose", deltas, perm=[0, 3, 4, 1, 2])
     moved, scaled = layer.ops("Split", 2, layer.reshape(turned, [0, len(anchors), 4]), axis=2)
     sides = layer.constant("sides", size)
     middle = layer.constant("middle", anchors[:, :2] + size / 2)
@@ -105,8 +105,8 @@ def _suppressed(
     """Whether a box stays. Its maximum is a pixel of it, so that its edge is 1 further."""
     edges = layer.op("Add", boxes, layer.constant("border", [0, 0, 1, 1]))
     lowest = float(np.finfo(np.float32).min)
-    most = min(params.after, each)
-    kept = stay_by_overlap(layer, edges, best, each, params.overlap, most, lowest)
+    limit = min(params.after, each)
+    kept = stay_by_overlap(layer, edges, best, each, params.overlap, limit, lowest)
     return layer.op("Greater", kept, layer.constant("nothing", -np.inf))
 
 

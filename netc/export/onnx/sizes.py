@@ -173,14 +173,14 @@ def runtime_sizes(
     first = next((graph.shape(value)[0] for value in graph.inputs if graph.shape(value)), 0)
 
     def sizes(value: str) -> list[Size]:
-        told: list[Size] = list(graph.shape(value))
+        found: list[Size] = list(graph.shape(value))
         if batch:
             for axis in batch.axes.get(value, ()):
-                same = told[axis] == first and batch.twice.shape(value)[axis] == 2 * first
-                told[axis] = name if same else None
+                same = found[axis] == first and batch.twice.shape(value)[axis] == 2 * first
+                found[axis] = name if same else None
         for axis in (*(rows.axes.get(value, ()) if rows else ()), *_own_rows(graph, value)):
-            told[axis] = None
-        return told
+            found[axis] = None
+        return found
 
     return sizes
 

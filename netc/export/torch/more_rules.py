@@ -38,13 +38,13 @@ def _constant(layer: TorchLayer) -> None:
 def _detections(layer: TorchLayer) -> None:
     params = layer.node.params_as(DetectionOutputParams)
     score = None if params.confidence is None else number(params.confidence)
-    told = (
+    arguments = (
         f"{params.classes}, {params.share_location}, {params.background}, {params.code_type!r}, "
         f"{params.variance_in_target}, {params.keep}, {score}, {params.overlap!r}, "
         f"{params.eta!r}, {params.top}"
     )
     layer.need("DetectionOutput")
-    layer.give(f"{layer.module(f'DetectionOutput({told})')}({', '.join(layer.inputs[:3])})")
+    layer.give(f"{layer.module(f'DetectionOutput({arguments})')}({', '.join(layer.inputs[:3])})")
 
 
 def _roi_pooling(layer: TorchLayer) -> None:
@@ -62,19 +62,19 @@ def _recurrent(layer: TorchLayer) -> None:
     first, bias, *rest = layer.arrays
     static = rest.pop(0) if params.static else None
     arrays = {"input.weight": first, "input.bias": bias, "recurrent.weight": rest[0]}
-    told = f"{first.shape[1]}, {params.num_output}, {params.gates}"
+    arguments = f"{first.shape[1]}, {params.num_output}, {params.gates}"
     x, cont, *more = layer.inputs
     given = [x, cont]
     if static is not None:
         arrays["static.weight"] = static
-        told += f", {static.shape[1]}"
+        arguments += f", {static.shape[1]}"
         given.append(more.pop(0))
     if params.gates == 1:
         arrays |= {"output.weight": rest[1], "output.bias": rest[2]}
     if more:
         given.append(f"states=({', '.join(more)},)")
     layer.need("Recurrent")
-    call = f"{layer.module(f'Recurrent({told})', **arrays)}({', '.join(given)})"
+    call = f"{layer.module(f'Recurrent({arguments})', **arrays)}({', '.join(given)})"
     made = len(layer.node.outputs)
     layer.give_all(call if made == 3 else f"{call}[{'0' if made == 1 else f':{made}'}]")
 

@@ -48,7 +48,7 @@ def _convolution(layer: TorchLayer) -> None:
     axes = params.window.axes(shape[2:])
     group = layer.arrays[0].shape[1]
     group = params.num_output // group if deconvolution else shape[1] // group
-    told = [f"{shape[1]}, {params.num_output}, {_sizes(tuple(a.kernel for a in axes))}"]
+    arguments = [f"{shape[1]}, {params.num_output}, {_sizes(tuple(a.kernel for a in axes))}"]
     for name, values, usual in (
         ("stride", tuple(a.stride for a in axes), 1),
         ("padding", tuple(a.pad for a in axes), 0),
@@ -56,16 +56,16 @@ def _convolution(layer: TorchLayer) -> None:
         ("groups", (group,), 1),
     ):
         if set(values) != {usual}:
-            told.append(f"{name}={_sizes(values)}")
+            arguments.append(f"{name}={_sizes(values)}")
     kind = f"{'ConvTranspose' if deconvolution else 'Conv'}{len(axes)}d"
-    layer.give(*(f"{_product(layer, kind, told)}({x})" for x in layer.inputs))
+    layer.give(*(f"{_product(layer, kind, arguments)}({x})" for x in layer.inputs))
 
 
-def _product(layer: TorchLayer, kind: str, told: list[str]) -> str:
+def _product(layer: TorchLayer, kind: str, arguments: list[str]) -> str:
     weight, *bias = layer.arrays
-    told = told if bias else [*told, "bias=False"]
+    arguments = arguments if bias else [*arguments, "bias=False"]
     arrays = {"weight": weight, **({"bias": bias[0].reshape(-1)} if bias else {})}
-    return layer.module(f"nn.{kind}({', '.join(told)})", **arrays)
+    return layer.module(f"nn.{kind}({', '.join(arguments)})", **arrays)
 
 
 def _inner_product(layer: TorchLayer) -> None:
@@ -73,9 +73,11 @@ def _inner_product(layer: TorchLayer) -> None:
     axis = params.axis % len(shape)
     weight, *bias = layer.arrays
     weight = weight.T if params.transpose else weight
-    told = f"nn.Linear({count(shape[axis:])}, {params.num_output}{'' if bias else ', bias=False'})"
+    arguments = (
+        f"nn.Linear({count(shape[axis:])}, {params.num_output}{'' if bias else ', bias=False'})"
+    )
     arrays = {"weight": weight, **({"bias": bias[0].reshape(-1)} if bias else {})}
-    module = layer.module(told, **arrays)
+    module = layer.module(arguments, **arrays)
     x = layer.inputs[0]
     layer.give(f"{module}({x if axis == len(shape) - 1 else f'torch.flatten({x}, {axis})'})")
 
@@ -97,11 +99,11 @@ def _pooling(layer: TorchLayer) -> None:
     if made != layer.made()[2:] or any(2 * axis.pad > axis.kernel for axis in axes):
         raise layer.refused("PyTorch's windows of this kernel, stride and padding are others")
     window = Window.of(axes)
-    told = f"{_sizes(window.kernel)}, stride={_sizes(window.stride)}"
-    told += f", padding={_sizes(window.pad)}" if any(window.pad) else ""
-    told += ", ceil_mode=True" if params.ceil else ""
+    arguments = f"{_sizes(window.kernel)}, stride={_sizes(window.stride)}"
+    arguments += f", padding={_sizes(window.pad)}" if any(window.pad) else ""
+    arguments += ", ceil_mode=True" if params.ceil else ""
     how = "MaxPool2d" if params.method == "MAX" else "AvgPool2d"
-    layer.give(f"{layer.module(f'nn.{how}({told})')}({x})")
+    layer.give(f"{layer.module(f'nn.{how}({arguments})')}({x})")
 
 
 def _pooled(axis: Axis, ceil: bool) -> int:
@@ -191,11 +193,11 @@ def _batch_norm(layer: TorchLayer) -> None:
     kind = {2: 1, 3: 1, 4: 2, 5: 3}.get(len(shape))
     if kind is None:
         raise layer.refused(f"it has {len(shape)} axes")
-    told = f"nn.BatchNorm{kind}d({shape[1]}, eps={number(params.eps)}"
-    told += "" if affine else ", affine=False"
+    arguments = f"nn.BatchNorm{kind}d({shape[1]}, eps={number(params.eps)}"
+    arguments += "" if affine else ", affine=False"
     arrays = {"running_mean": mean * scale, "running_var": variance * scale}
     arrays |= dict(zip(("weight", "bias"), affine, strict=False))
-    layer.give(f"{layer.module(told + ')', **arrays)}({layer.inputs[0]})")
+    layer.give(f"{layer.module(arguments + ')', **arrays)}({layer.inputs[0]})")
 
 
 def _normalize(layer: TorchLayer) -> None:
@@ -248,8 +250,10 @@ def _factor(layer: TorchLayer) -> None:
     view = (1,) * axis + first.shape + (1,) * (len(shape) - axis - first.ndim)
     layer.need("Factor")
     arrays = {"bias": first} if adds else {"weight": first, **({"bias": rest[0]} if rest else {})}
-    told = f"Factor({view}, weight={not adds}, bias={adds or bool(rest)})"
-    module = layer.module(told, **{name: array.reshape(view) for name, array in arrays.items()})
+    arguments = f"Factor({view}, weight={not adds}, bias={adds or bool(rest)})"
+    module = layer.module(
+        arguments, **{name: array.reshape(view) for name, array in arrays.items()}
+    )
     layer.give(f"{module}({layer.inputs[0]})")
 
 

@@ -32,11 +32,11 @@ def _mmd(params: MMDParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     chosen = [sides[row][drawn[row]] for row in range(4)]
     slopes = [np.zeros_like(source), np.zeros_like(target)]
     for sign, one, other in MMD_TERMS:
-        apart = chosen[one] - chosen[other]
-        square = (apart * apart).sum(axis=1)
+        difference = chosen[one] - chosen[other]
+        square = (difference * difference).sum(axis=1)
         pull = (-2 * sign * rates[:, None] * np.exp(-rates[:, None] * square)).sum(axis=0)
-        np.add.at(slopes[one // 2], drawn[one], pull[:, None] * apart)
-        np.add.at(slopes[other // 2], drawn[other], -pull[:, None] * apart)
+        np.add.at(slopes[one // 2], drawn[one], pull[:, None] * difference)
+        np.add.at(slopes[other // 2], drawn[other], -pull[:, None] * difference)
     own = saved.inputs[index]
     return scaled(slopes[index], tops[0], own.dtype.type(drawn.shape[1]), own)
 

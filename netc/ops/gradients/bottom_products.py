@@ -41,13 +41,13 @@ def _distance(params: BottomDistanceParams, saved: Saved, tops: Arrays, index: i
     That of L1 is Caffe's (inner_distance_layer.cpp): -1 where it should be -dy.
     """
     x, rows = (array.reshape(array.shape[0], -1) for array in saved.inputs)
-    apart = x[:, None] - rows[None] if index == 0 else rows[None] - x[:, None]
+    difference = x[:, None] - rows[None] if index == 0 else rows[None] - x[:, None]
     top = tops[0][:, :, None]
     if params.norm == "L2":
-        slope = 2 * apart * top
+        slope = 2 * difference * top
     else:
         xp = namespace(top)
-        slope = xp.where(apart > 0, top, xp.where(apart < 0, top.dtype.type(-1), 0))
+        slope = xp.where(difference > 0, top, xp.where(difference < 0, top.dtype.type(-1), 0))
     return slope.sum(axis=1 - index).reshape(saved.shapes[index])
 
 

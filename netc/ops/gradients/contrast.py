@@ -31,8 +31,8 @@ def _reads_all(params: TripletParams, index: int, bottoms: int) -> Reads:
 def _triplet(params: TripletParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     found = triplets(params, saved.inputs)
     anchor, like, unlike = found.rows
-    apart = (unlike - like, like - anchor, anchor - unlike)[index]
-    slope = (found.weight * (found.lack >= 1e-9))[:, None] * apart
+    difference = (unlike - like, like - anchor, anchor - unlike)[index]
+    slope = (found.weight * (found.lack >= 1e-9))[:, None] * difference
     own = saved.inputs[index]
     return scaled(slope, tops[0], own.dtype.type(max(1, len(own))), own)
 

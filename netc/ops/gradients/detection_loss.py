@@ -46,18 +46,18 @@ from netc.ops.smooth_l1 import (
 )
 
 
-def _slope(apart: AnyArray, sigma: float) -> AnyArray:
+def _slope(difference: AnyArray, sigma: float) -> AnyArray:
     """sigma^2 d where |d| < 1 / sigma^2, else the sign."""
-    xp, square = namespace(apart), apart.dtype.type(sigma * sigma)
-    return xp.where(xp.abs(apart) < 1 / square, square * apart, xp.sign(apart))
+    xp, square = namespace(difference), difference.dtype.type(sigma * sigma)
+    return xp.where(xp.abs(difference) < 1 / square, square * difference, xp.sign(difference))
 
 
 def _differences(saved: Saved, sigma: float) -> AnyArray:
     """By the prediction; the weights stand before and behind the loss."""
     first, second, *weights = saved.inputs
-    apart = first - second.reshape(first.shape)
+    difference = first - second.reshape(first.shape)
     inside = weights[0].reshape(first.shape) if weights else None
-    slope = _slope(apart if inside is None else apart * inside, sigma)
+    slope = _slope(difference if inside is None else difference * inside, sigma)
     for weight in weights:
         slope = slope * weight.reshape(first.shape)
     return slope
@@ -138,10 +138,10 @@ def _place_slopes(
     for own, image, one in zip(slopes, images, found, strict=True):
         for label, match in one.matched.items():
             at = np.flatnonzero(match > NO_MATCH)
-            apart = place_differences(params, image, label, match)
-            slope = _slope(apart, 1.0) if params.loc_loss == "SMOOTH_L1" else apart
+            difference = place_differences(params, image, label, match)
+            slope = _slope(difference, 1.0) if params.loc_loss == "SMOOTH_L1" else difference
             if params.bp_inside:  # what was left out is exactly 0, and so is its slope
-                slope = np.where(apart == 0, 0, slope)
+                slope = np.where(difference == 0, 0, slope)
             own[at, max(label, 0)] += slope
     return slopes
 

@@ -37,17 +37,17 @@ def _differences(params: CenterLossParams, saved: Saved) -> tuple[AnyArray, AnyA
 
 
 def _center(params: CenterLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
-    labels, apart = _differences(params, saved)
+    labels, difference = _differences(params, saved)
     data = saved.inputs[0]
-    return scaled(apart, tops[0], data.dtype.type(max(1, len(labels))), data)
+    return scaled(difference, tops[0], data.dtype.type(max(1, len(labels))), data)
 
 
 def _centre(params: CenterLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """A class's mean distance, one counted besides; the loss's weight has no part in it."""
-    labels, apart = _differences(params, saved)
+    labels, difference = _differences(params, saved)
     centres = saved.weights[0]
     moved = np.zeros_like(centres)
-    np.add.at(moved, labels, -apart)
+    np.add.at(moved, labels, -difference)
     counts = np.bincount(labels, minlength=params.num_output).astype(centres.dtype)
     return moved / (counts[:, None] + 1)
 
@@ -153,8 +153,8 @@ def _grid(params: GridLossParams, saved: Saved, tops: Arrays, index: int) -> Any
     hot = np.arange(chosen.scores.shape[1])[:, None, None] == chosen.targets[:, None]
     weights = np.where(chosen.used, chosen.share, 0) / max(1, int(chosen.used.sum()))
     classes = (softmax(chosen.scores, 1) - hot) * weights[:, None]
-    apart = place_differences(params, chosen)
-    slope = np.clip(apart, -1, 1) if params.smooth else apart
+    difference = place_differences(params, chosen)
+    slope = np.clip(difference, -1, 1) if params.smooth else difference
     places = np.zeros((*chosen.placed.shape, 4))
     places[chosen.placed] = params.weight * slope / max(1, slope.size)
     places = places.transpose(0, 3, 1, 2)

@@ -58,15 +58,15 @@ def _add_bias(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Ma
     return alias(build, node, tops, [index for index in wanted if index == 0])
 
 
-def _slopes(params: InnerDistanceParams, apart: AnyArray, top: AnyArray) -> AnyArray:
+def _slopes(params: InnerDistanceParams, difference: AnyArray, top: AnyArray) -> AnyArray:
     """Of each item and centre the gradient by their difference: (items, centres, numbers).
 
     That of L1 is Caffe's (inner_distance_layer.cpp): -1 where it should be -dy.
     """
     if params.norm == "L2":
-        return 2 * apart * top[..., None]
+        return 2 * difference * top[..., None]
     xp = namespace(top)
-    return xp.where(apart > 0, top[..., None], xp.where(apart < 0, top.dtype.type(-1), 0))
+    return xp.where(difference > 0, top[..., None], xp.where(difference < 0, top.dtype.type(-1), 0))
 
 
 def _distance(params: InnerDistanceParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

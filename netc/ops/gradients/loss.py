@@ -69,9 +69,9 @@ def by_label(
 def _euclidean(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """(a - b) / number by a, its negative by b (euclidean_loss_layer.cpp)."""
     first, second = saved.inputs
-    apart = first.reshape(-1) - second.reshape(-1)
+    difference = first.reshape(-1) - second.reshape(-1)
     own = saved.inputs[index]
-    return scaled(apart if index == 0 else -apart, tops[0], _number(own), own)
+    return scaled(difference if index == 0 else -difference, tops[0], _number(own), own)
 
 
 def _number(data: AnyArray) -> AnyArray:
@@ -86,25 +86,25 @@ def _hinge(params: HingeLossParams, saved: Saved, tops: Arrays, index: int) -> A
     return scaled(sign * slope, tops[0], _number(data), data)
 
 
-_APART = 1e-4  # what the distance is made greater by, contrastive_loss_layer.cpp
+_DIFFERENCE = 1e-4  # what the distance is made greater by, contrastive_loss_layer.cpp
 
 
 def _contrastive(params: ContrastiveLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     first, second, similar = saved.inputs
     xp, number, kind = namespace(first), first.shape[0], first.dtype.type
-    apart = (first - second.reshape(first.shape)).reshape(number, count(first.shape, 1))
-    squares = (apart * apart).sum(axis=1, keepdims=True)
+    difference = (first - second.reshape(first.shape)).reshape(number, count(first.shape, 1))
+    squares = (difference * difference).sum(axis=1, keepdims=True)
     if params.legacy_version:
         room = kind(params.margin) - squares
         push = xp.where(room > 0, kind(-1), kind(0))
     else:
         distance = xp.sqrt(squares)
         room = kind(params.margin) - distance
-        push = xp.where(room > 0, -room / (distance + kind(_APART)), kind(0))
+        push = xp.where(room > 0, -room / (distance + kind(_DIFFERENCE)), kind(0))
     alike = xp.trunc(similar.reshape(-1)[:number]) != 0
     factor = xp.where(alike[:, None], kind(1), push)
     own = saved.inputs[index]
-    return scaled(factor * apart * (1 if index == 0 else -1), tops[0], _number(own), own)
+    return scaled(factor * difference * (1 if index == 0 else -1), tops[0], _number(own), own)
 
 
 def _contrastive_inexact(graph: Graph, node: Node) -> str | None:

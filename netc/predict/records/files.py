@@ -39,8 +39,8 @@ def _regular(path: str, name: str) -> NetcError | None:
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
-        told = error if isinstance(error, OSError) else OSError(str(error))
-        return NetcError(unreadable(name, told))
+        reason = error if isinstance(error, OSError) else OSError(str(error))
+        return NetcError(unreadable(name, reason))
     if not stat.S_ISREG(status.st_mode):
         return NetcError(Diagnostic("not-a-file", f"`{name}` is no regular file"))
     return None

@@ -162,8 +162,14 @@ class OnnxNode:
         building = self.building
         tops = [self.output] if tops is None else tops
         name = building.name(name or self.proto.name or self.output)
-        told: Fields = {"name": name, "type": kind, "bottom": bottoms, "top": tops, **fields}
-        building.layers.append(message_of(building.type, told))
+        fields_of_layer: Fields = {
+            "name": name,
+            "type": kind,
+            "bottom": bottoms,
+            "top": tops,
+            **fields,
+        }
+        building.layers.append(message_of(building.type, fields_of_layer))
         if arrays:
             building.weights[name] = [np.asarray(array, np.float32) for array in arrays]
         for output in self.proto.output:

@@ -206,8 +206,10 @@ def _known_shape(name: str, dims: Iterable[TensorShapeProto.Dimension]) -> Shape
         sizes[0] = 1
     known = tuple(size for size in sizes if size)
     if len(known) < len(sizes) or not sizes:
-        told = ",".join(str(size or "?") for size in sizes)
-        message = f"the model does not tell all of the shape of input `{name}`: {told or 'nothing'}"
+        complaint = ",".join(str(size or "?") for size in sizes)
+        message = (
+            f"the model does not tell all of the shape of input `{name}`: {complaint or 'nothing'}"
+        )
         help = (f"give it with --input-shape {name}=1,CHANNELS,HEIGHT,WIDTH",)
         raise NetcError(Diagnostic("unknown-input-shape", message, help=help))
     return known
@@ -236,11 +238,11 @@ def _start(onnx: ModuleType, model: ModelProto) -> tuple[Building, int]:
 
 
 def _array(onnx: ModuleType, tensor: TensorProto) -> AnyArray:
-    def told(error: Exception) -> NetcError:
+    def complaint(error: Exception) -> NetcError:
         message = f"the array `{tensor.name}` is damaged: {reason(error)}"
         return NetcError(Diagnostic("not-onnx", message))
 
-    with strangers_bytes(told):
+    with strangers_bytes(complaint):
         array: AnyArray = onnx.numpy_helper.to_array(tensor)
     return array
 
@@ -347,9 +349,9 @@ def _readable(net: Message) -> Message:
         NetcError: not-onnx.
     """
 
-    def told(error: Exception) -> NetcError:
+    def complaint(error: Exception) -> NetcError:
         return NetcError(Diagnostic("not-onnx", f"the model has a bad name: {reason(error)}"))
 
-    with strangers_bytes(told):
+    with strangers_bytes(complaint):
         to_protobuf(net)
     return net

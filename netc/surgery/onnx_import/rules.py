@@ -81,11 +81,11 @@ def _clip(node: OnnxNode) -> None:
     high = node.attribute("max") if node.attribute("max") is not None else node.optional(2)
     if low is None or high is None:
         node.refuse("it has one bound alone")
-    least, most = float(np.asarray(low).reshape(-1)[0]), float(np.asarray(high).reshape(-1)[0])
-    if (least, most) == (0.0, 6.0):
+    minimum, maximum = float(np.asarray(low).reshape(-1)[0]), float(np.asarray(high).reshape(-1)[0])
+    if (minimum, maximum) == (0.0, 6.0):
         node.add("ReLU6", [node.bottom()])
         return
-    node.add("Clip", [node.bottom()], clip_param={"min": least, "max": most})
+    node.add("Clip", [node.bottom()], clip_param={"min": minimum, "max": maximum})
 
 
 def _pow(node: OnnxNode) -> None:
@@ -187,8 +187,10 @@ def _with_constant(node: OnnxNode) -> None:
         return
     scale, shift = _map(node.op, first, number)
     if number.size == 1:
-        told = {"scale": scale.reshape(-1)[0], "shift": shift.reshape(-1)[0]}
-        param = {n: float(v) for n, v in told.items() if float(v) != (1.0 if n == "scale" else 0.0)}
+        arrays = {"scale": scale.reshape(-1)[0], "shift": shift.reshape(-1)[0]}
+        param = {
+            n: float(v) for n, v in arrays.items() if float(v) != (1.0 if n == "scale" else 0.0)
+        }
         node.add("Power", [value], power_param=param or None)
         return
     _per_channel(node, value, shape, scale, shift)
