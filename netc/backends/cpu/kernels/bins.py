@@ -52,6 +52,7 @@ def _put(whole_start: bool) -> Compiled:
 
     @njit(inline="always")
     def put(target: int, place: int, number: int, start: float, size: float, limit: int) -> None:
+        # Bin k of ``number`` goes from k * width to (k + 1) * width, outwards to whole elements.
         width = size / float32(number)
         own = float32(0.0) if whole_start else start
         for k in range(number):
@@ -85,9 +86,11 @@ def bins(machine: Machine, kind: str) -> Kernel:
         for unit in range(a.rows):
             row = a.regions + unit * a.ld
             image = float_at(row, 0)
+            # The number is cut off as C++ does: -0.5 is image 0, and what is no number is none.
             known = (image > float32(-1.0)) & (image < float32(a.images))
             if (not known) & (wrong == 0):
                 wrong = -1 - float_bits(image)
+            # A row of the table:   [image][tops][bottoms][lefts][rights]   as floats
             target = a.table + 4 * unit * (1 + 2 * a.pooled_y + 2 * a.pooled_x)
             x, y, wide, high = corners(row, as_float(a.scale), as_float(a.pad))
             set_float(target, 0, float32(int64(image)) if known else float32(0.0))
@@ -107,10 +110,12 @@ def _roi(row: int, scale: float, ratio: float) -> tuple[float, float, float, flo
         float_at(row, 3),
         float_at(row, 4),
     )
+    # Context around the region (pad_ratio): so much of its size more on every side.
     if ratio != float32(0.0):
         across = (right - left + float32(1.0)) * ratio
         down = (bottom - top + float32(1.0)) * ratio
         left, top, right, bottom = left - across, top - down, right + across, bottom + down
+    # Corners are rounded, and both ends count: at least one element.
     x, y = _rounded(left * scale), _rounded(top * scale)
     wide = _not_below(_rounded(right * scale) - x + float32(1.0), float32(1.0))
     high = _not_below(_rounded(bottom * scale) - y + float32(1.0), float32(1.0))
@@ -121,6 +126,7 @@ def _roi(row: int, scale: float, ratio: float) -> tuple[float, float, float, flo
 def _psroi(row: int, scale: float, ratio: float) -> tuple[float, float, float, float]:
     """Where a region starts and its size, in parts of elements."""
     x, y = _rounded(float_at(row, 1)) * scale, _rounded(float_at(row, 2)) * scale
+    # R-FCN rounds in the image's pixels, and scales afterwards: parts of elements stay.
     right = (_rounded(float_at(row, 3)) + float32(1.0)) * scale
     bottom = (_rounded(float_at(row, 4)) + float32(1.0)) * scale
     wide = _not_below(right - x, float32(0.1))

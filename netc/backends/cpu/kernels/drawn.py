@@ -51,6 +51,7 @@ def masked(machine: Machine, each: bool) -> Kernel:
         ratio, scale = as_float(a.ratio), splat(width, as_float(a.scale))
         for unit in range(begin, end):
             for row in range(unit * a.per_unit, min((unit + 1) * a.per_unit, a.rows)):
+                # Numbers, and so what is drawn, do not depend on how values lie in memory.
                 image = row // a.area
                 first = image * a.image_step + (row - image * a.area) * a.pixel_step
                 source, target = a.input + row * a.ld, a.output + row * a.output_ld

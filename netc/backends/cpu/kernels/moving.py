@@ -64,6 +64,7 @@ def fill(machine: Machine) -> Kernel:
         value = splat(width, float_at(args, 2 * FILL_VALUE))
         for unit in range(begin, end):
             place = a.output + unit * a.stride
+            # Masked stores: the row's end may lie before another value.
             for i in range(0, a.count, width):
                 store_masked(place + 4 * i, value, a.count - i)
 
@@ -125,6 +126,7 @@ def _interleave3(width: int) -> Compiled:
 
     def emit(b: ir.IRBuilder, arguments: Sequence[types.Type], values: Sequence[ir.Value]) -> None:
         source, plane, target = values
+        # r0 r1 r2 ..   g0 g1 g2 ..   b0 b1 b2 ..   ->   r0 g0 b0 r1 g1 b1 ..   in three vectors
         red = emit_load(b, source, 0, vector(width))
         green = emit_load(b, b.add(source, plane), 0, vector(width))
         blue = emit_load(b, b.add(source, b.add(plane, plane)), 0, vector(width))

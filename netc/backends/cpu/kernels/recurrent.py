@@ -44,8 +44,12 @@ def _kernel(
         a = record(RecurrentArgs, args)
         main = a.hidden // width * width
         for stream in range(begin, end):
+            # A stream's rows: ``hidden`` floats of states, ``gates`` times as many of gates,
+            #
+            #   LSTM:  [input i][forget f][output o][candidate g]     RNN:  [h]
             at = 4 * stream * a.hidden
             cont = float_at(a.cont, stream)
+            # The state is masked for the next step here: 0 where the next sequence begins.
             following = float32(0.0)
             if not last:
                 following = float_at(a.next_cont, stream)
@@ -64,6 +68,7 @@ def _gate(width: int, part: bool, first: bool) -> Compiled:
 
     @njit(inline="always")
     def gate(a: Record, at: int, lanes: int) -> Lanes:
+        # W_x x + b of all time steps lies in ``units``; ``product`` is this step's W_h h.
         driven = load(a.units + at, lanes)
         if first:
             return driven
@@ -92,6 +97,7 @@ def _lstm(width: int, part: bool, first: bool, last: bool) -> Compiled:
     @njit(inline="always")
     def step(a: Record, gates: int, at: int, cont: float, following: float, lanes: int) -> None:
         row = 4 * a.hidden
+        # c = f * c_before + i * g, and h = o * tanh(c) (lstm_unit_layer.cpp).
         given = sigmoid(gate(a, gates, lanes))
         cell = given * tanh(gate(a, gates + 3 * row, lanes))
         if not first:

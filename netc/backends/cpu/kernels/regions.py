@@ -54,6 +54,7 @@ def _bin(width: int, part: bool) -> Compiled:
     def reduce(
         a: Record, image: int, top: int, bottom: int, left: int, right: int, target: int, lanes: int
     ) -> None:
+        # An empty bin is 0, as in Caffe; another's maximum begins at -FLT_MAX.
         empty = (bottom <= top) | (right <= left)
         best = splat(width, float32(0.0) if empty else _LOWEST)
         for y in range(top, bottom):
@@ -84,8 +85,10 @@ def means(machine: Machine) -> Kernel:
                     left = int64(float_at(row, 1 + 2 * group + x))
                     right = int64(float_at(row, 1 + 3 * group + x))
                     area = max(bottom - top, 0) * max(right - left, 0)
+                    # Each bin reads channels of its own, group * group apart from output to output.
                     for d in range(a.channels):
                         set_float(target, d, float32(0.0))
+                    # Pixels in the order of the definition's sum: the same result to the bit.
                     for i in range(area):
                         at = (top + i // (right - left)) * a.width + left + i % (right - left)
                         for d in range(a.channels):

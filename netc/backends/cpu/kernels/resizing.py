@@ -91,6 +91,7 @@ def unpool(machine: Machine) -> Kernel:
                     clear_part(output + place * a.output_ld, zero, lanes)
             for pixel in range(image * a.pixels, (image + 1) * a.pixels):
                 source, mask = a.input + pixel * a.ld + 4 * c, a.mask + pixel * a.mask_ld + 4 * c
+                # One by one: a mask may name any place, and the last element of equal places stays.
                 for lane in range(lanes):
                     place = int64(float_at(mask, lane))
                     if 0 <= place < a.places:

@@ -34,6 +34,7 @@ def update(machine: Machine, rule: str, histories: int, decay: str, reached: boo
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
         a = record(UpdateArgs, args)
+        # The rate and its correction once for all units of the call.
         plain = float_at(a.rate, 0) * as_float(a.lr_mult)
         rate = plain * corrected(a)
         for unit in range(begin, end):
@@ -56,6 +57,7 @@ def _uncorrected(a: Record) -> float:
 @njit(inline="always")
 def _correction(a: Record) -> float:
     """The correction of Adam's means, which begin at 0: in double up to the result, as there."""
+    # sqrt(1 - beta2^t) / (1 - beta1^t), t from 1 (Kingma and Ba 2015).
     steps = int(float_at(a.iteration, 0)) + 1
     first = _faded(as_float(a.momentum), steps)
     second = _faded(as_float(a.momentum2), steps)
@@ -75,6 +77,7 @@ def _first_correction(a: Record) -> float:
 def _faded(beta: float, steps: int) -> float:
     """Beta to the power of ``steps``, in double."""
     result, square = float64(1.0), float64(beta)
+    # By squaring: as many multiplications as the step's number has bits.
     while steps > 0:
         if steps % 2:
             result = result * square
@@ -91,6 +94,7 @@ def _decayed(width: int, decay: str) -> Compiled:
         if decay == "L2":
             return g + splat(width, as_float(a.decay)) * data
         if decay == "L1":
+            # The sign of w times the decay; nothing where w is 0.
             zero = splat(width, float32(0.0))
             amount = splat(width, as_float(a.decay))
             sign = select(greater(data, zero), amount, zero)
@@ -129,6 +133,7 @@ def _apply(
             second = load(a.second + at, lanes)
         if histories > 2:
             third = load(a.third + at, lanes)
+        # The rule, on a vector: how far the parameter moves, and what is remembered of it.
         moved, first, second, third = step(a, g, first, second, third, splat(width, rate))
         if decoupled:
             zero = splat(width, float32(0.0))
@@ -154,6 +159,7 @@ def _sgd(width: int) -> Compiled:
     def step(
         a: Record, g: Lanes, history: Lanes, second: Lanes, third: Lanes, rate: Lanes
     ) -> Vectors:
+        # v = rate * g + momentum * v; w -= v
         moved = rate * g + splat(width, as_float(a.momentum)) * history
         return moved, moved, second, third
 
@@ -167,6 +173,7 @@ def _nesterov(width: int) -> Compiled:
     ) -> Vectors:
         momentum = splat(width, as_float(a.momentum))
         moved = rate * g + momentum * history
+        # w -= (1 + momentum) * v - momentum * v_before
         ahead = splat(width, float32(1.0) + as_float(a.momentum))
         return ahead * moved - momentum * history, moved, second, third
 
@@ -178,6 +185,7 @@ def _adagrad(width: int) -> Compiled:
     def step(
         a: Record, g: Lanes, history: Lanes, second: Lanes, third: Lanes, rate: Lanes
     ) -> Vectors:
+        # h += g^2; w -= rate * g / (sqrt(h) + delta)
         squares = history + g * g
         moved = rate * (g / (sqrt(squares) + splat(width, as_float(a.delta))))
         return moved, squares, second, third
@@ -192,6 +200,7 @@ def _rmsprop(width: int) -> Compiled:
     ) -> Vectors:
         decay = as_float(a.rms_decay)
         fresh = splat(width, float32(1.0) - decay)
+        # h = (1 - d) * g^2 + d * h; w -= rate * g / (sqrt(h) + delta)
         squares = fresh * (g * g) + splat(width, decay) * history
         moved = rate * (g / (sqrt(squares) + splat(width, as_float(a.delta))))
         return moved, squares, second, third
@@ -206,6 +215,7 @@ def _adadelta(width: int) -> Compiled:
     ) -> Vectors:
         decay, delta = splat(width, as_float(a.momentum)), splat(width, as_float(a.delta))
         fresh = splat(width, float32(1.0) - as_float(a.momentum))
+        # The step is g * RMS(steps before) / RMS(gradients), both running (Zeiler 2012).
         squares = fresh * (g * g) + decay * history
         value = g * sqrt((second + delta) / (squares + delta))
         steps = fresh * (value * value) + decay * second
@@ -228,6 +238,7 @@ def _adam(largest: str) -> Callable[[int], Compiled]:
         ) -> Vectors:
             one = float32(1.0)
             beta1, beta2 = as_float(a.momentum), as_float(a.momentum2)
+            # Running means of g and of g^2; the rate has the correction of both already.
             first = splat(width, one - beta1) * g + splat(width, beta1) * history
             squares = splat(width, one - beta2) * (g * g) + splat(width, beta2) * second
             if largest == "followed":
