@@ -501,7 +501,7 @@ def test_without_a_compiler_the_extra_is_named(
     from netc.aot import toolchain
 
     monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    monkeypatch.setattr(toolchain, "installed_program", lambda name: None)
     monkeypatch.setattr(toolchain.util, "find_spec", lambda name: None)
     with pytest.raises(netc.NetcError, match="there is no C compiler") as caught:
         build(with_weights(SMALL), tmp_path / "out", Choices())

@@ -17,7 +17,11 @@ GUIDES = (
     "predict.md",
     "serving.md",
 )
-PACKAGES = {"training.md": ("lmdb", "matplotlib")}
+PACKAGES = {
+    "training.md": ("lmdb", "matplotlib"),
+    "tutorial.md": ("onnx",),
+    "migration.md": ("onnx",),
+}
 """What a guide tells its reader to install."""
 
 

@@ -103,6 +103,13 @@ def make_source(kind: str, paths: list[Path]) -> str:
     return makers[kind]()
 
 
+def needed(name: str) -> None:
+    """Skip a test whose file needs a package that is absent."""
+    packages = {"parquet": "pyarrow", "h5": "h5py"}
+    if package := packages.get(name.rpartition(".")[2]):
+        pytest.importorskip(package)
+
+
 def make_parquet(kind: str, paths: list[Path], rows: Any) -> str:
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -167,8 +174,7 @@ def test_a_folder_of_folders_without_what_is_hidden() -> None:
     ],
 )
 def test_sources_that_are_none(source: str, code: str, capsys: Capture) -> None:
-    if source == "bad.parquet":
-        pytest.importorskip("pyarrow")
+    needed(source)
     Path("empty").mkdir()
     pictures(Path("mixed"), 1)
     np.savez("mixed/rows.npz", data=np.zeros((1, 3, 6, 6), np.float32))
@@ -232,8 +238,7 @@ def read_back(path: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "npz", "h5"])
 def test_every_format_holds_the_same(suffix: str, net: tuple[str, str]) -> None:
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow")
+    needed(suffix)
     paths = pictures(Path("imgs"), 9)
     Path("imgs/004.png").write_bytes(b"broken")
     Path("labels.txt").write_text("ant\nbee, honey\ncat\n=dog()\n")
@@ -257,8 +262,7 @@ def test_every_format_holds_the_same(suffix: str, net: tuple[str, str]) -> None:
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "npz", "h5"])
 def test_a_folder_of_shards(suffix: str) -> None:
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow")
+    needed(suffix)
     pictures(Path("imgs"), 9)
     assert predict("imgs", "-o", "out/", "--format", suffix, "--batch", 4, "--shard-rows", 4) == 0
     names = sorted(path.name for path in Path("out").iterdir())
@@ -288,8 +292,7 @@ layer { name: "boxes" type: "DetectionOutput" bottom: "loc" bottom: "conf" botto
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "npz", "h5"])
 def test_boxes_of_each_picture(suffix: str) -> None:
     """The second picture is dark, and has no box."""
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow")
+    needed(suffix)
     Path("imgs").mkdir()
     for index, light in enumerate((200, 0, 255)):
         Image.fromarray(np.full((12, 12, 3), light, np.uint8)).save(f"imgs/{index}.png")
@@ -476,8 +479,7 @@ def test_paths_of_a_table_that_are_no_files() -> None:
 def test_names_that_are_no_text(suffix: str) -> None:
     """A file's name is bytes; what is no UTF-8 in it is written as an escape."""
     pictures(Path("imgs"), 2)[0].rename(os.fsdecode(b"imgs/\xff\n.png"))
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow")
+    needed(suffix)
     for target in (f"out.{suffix}", "shards/"):
         more = ("--format", suffix) if target == "shards/" else ()
         assert predict("imgs", "-o", target, *more) == 0
