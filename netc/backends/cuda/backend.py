@@ -27,7 +27,14 @@ from netc.backends.cuda.libraries.operation import LibraryKernel
 from netc.backends.cuda.lowering import ChainRecord, lower_chains, needs_of
 from netc.backends.cuda.options import CudaOptions
 from netc.backends.cuda.products.choice import guessed
-from netc.backends.cuda.products.launches import Choose, decided, products_of
+from netc.backends.cuda.products.launches import (
+    Choose,
+    ChooseGradient,
+    decided,
+    gradients_of,
+    own_kernel,
+    products_of,
+)
 from netc.backends.cuda.program import (
     ArrayStep,
     DeviceContext,
@@ -41,6 +48,7 @@ from netc.backends.cuda.resident import Residents
 from netc.backends.cuda.rules import RULES, padding
 from netc.backends.cuda.schedule import scheduled
 from netc.backends.cuda.together import joined
+from netc.backends.cuda.tuning.gradients import GradientTuner
 from netc.backends.cuda.tuning.tuner import Tuner, choosing
 from netc.backends.cuda.uploads import DevicePacking, Uploads
 from netc.backends.shared.derived import versions
@@ -121,9 +129,15 @@ def prepare(
     tuner = Tuner(device, emission, options.progress) if own.tune else None
     steps = [step for node in optimized.nodes for step in emit(emission, node)]
     choose = guessed if tuner is None else _measured(steps, device, tuner)
+    choose_gradient: ChooseGradient = own_kernel
+    if tuner is not None and (summed := gradients_of(steps)):
+        with device.active():
+            choose_gradient = GradientTuner(device, emission, options.progress).choosing(summed)
     item = emission.precision.item
     program = scheduled(
-        joined(decided(emission, steps, choose)), storage.arena.size * item // BYTES, item
+        joined(decided(emission, steps, choose, choose_gradient)),
+        storage.arena.size * item // BYTES,
+        item,
     )
     return CudaExecutable(
         emission,

@@ -26,6 +26,7 @@ from netc.ir.graph import Graph
 from netc.ops.array import AnyArray
 
 if TYPE_CHECKING:
+    from netc.backends.cuda.products.outer import GradientTarget, Outer
     from netc.backends.cuda.products.product import Product
     from netc.backends.cuda.resident import Residents
 
@@ -127,7 +128,23 @@ class Undecided:
     taken: int = 0
 
 
-Steps = list[Step | Undecided]
+@dataclass(frozen=True, slots=True, eq=False)
+class UndecidedGradient:
+    """A weight gradient among a node's steps, by netc's kernel or a library's.
+
+    Args:
+        name: the node's.
+        outer: what is summed.
+        target: where the sums go.
+    """
+
+    name: str
+    outer: Outer
+    target: GradientTarget
+
+
+AnyStep = Step | Undecided | UndecidedGradient
+Steps = list[AnyStep]
 
 
 @dataclass(frozen=True, eq=False)

@@ -180,13 +180,15 @@ def test_cudnn_is_called_as_its_interface_wants(loaded: Mapping[str, Library]) -
         "fp16", (1, 5, 5, 8), 8, 72, (5, 5, 8), 8, (3, 3), (1, 1), bias=True, other=8, relu=True
     )
     loaded["cudnn"].algorithms(operation)
+    plain = replace(operation, bias=False, other=0, relu=False, gradient=True)
+    loaded["cudnn"].algorithms(plain)
     called = dict(cudnn_module.calls)
     for name, arguments in called.items():
         if name != "pygraph":
             function = getattr(real.pygraph, name)
             inspect.signature(function).bind(None, **dict.fromkeys(arguments))
     inspect.signature(real.pygraph).bind(**dict.fromkeys(called["pygraph"]))
-    assert {"tensor", "conv_fprop", "bias", "add", "relu"} <= set(called)
+    assert {"tensor", "conv_fprop", "conv_wgrad", "bias", "add", "relu"} <= set(called)
     for kind, names in (
         ("data_type", ("HALF", "FLOAT")),
         ("heur_mode", ("A", "FALLBACK")),
@@ -307,6 +309,7 @@ def test_the_numbers_are_those_of_the_headers() -> None:
         "CUBLAS_COMPUTE_32F_FAST_TF32": cublas._COMPUTE["tf32"],
         "CUBLAS_OP_T": cublas._TRANSPOSED,
         "CUBLASLT_MATMUL_DESC_TRANSA": cublas._TRANS_A,
+        "CUBLASLT_MATMUL_DESC_TRANSB": cublas._TRANS_B,
         "CUBLASLT_MATMUL_DESC_EPILOGUE": cublas._EPILOGUE,
         "CUBLASLT_MATMUL_DESC_BIAS_POINTER": cublas._BIAS_POINTER,
         "CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT": cublas._BATCH_COUNT,

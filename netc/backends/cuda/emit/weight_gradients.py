@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-from netc.backends.cuda.emission import SUMMING, THREADS, CudaEmitContext
+from netc.backends.cuda.emission import THREADS, CudaEmitContext
 from netc.backends.cuda.emit.convolution import over_pixels
 from netc.backends.cuda.emit.deconvolution import transposed_steps
 from netc.backends.cuda.emit.sums import PLAIN, Floats, channel_sums, shares
+from netc.backends.cuda.products.outer import GradientTarget, Outer, window_numbers
 from netc.backends.cuda.products.tiles import MAX_PARTS
-from netc.backends.cuda.program import Argument, Launch, SplitKCounters, Steps
+from netc.backends.cuda.program import Launch, SplitKCounters, Steps, UndecidedGradient
 from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
@@ -22,44 +22,7 @@ from netc.ops.linear import InnerProductParams
 from netc.ops.window import Axis
 
 _FLOAT = 4  # bytes
-_K = 16  # pixels of a tile
 _LANES = 32  # channels of a block of tap_sums.cuh
-_WAVES = 2  # blocks for each processor, at least
-_MAX_SPLITS = 64
-_MIN_SHARE = 8  # tiles of pixels of a block, where there are as many
-
-
-@dataclass(frozen=True)
-class GradientTarget:
-    """Where the sums go: distances in elements between groups, rows, taps and channels."""
-
-    view: View
-    group: int
-    row: int
-    tap: int
-    channel: int
-
-
-@dataclass(frozen=True)
-class Outer:
-    """Sums over the pixels of ``a`` of its channels times those of ``b`` that a window sees.
-
-    Args:
-        a: pixels of the window's places.
-        b: pixels that the window slides over.
-        axes: the window along height and width.
-        groups: of the channels of both.
-    """
-
-    a: View
-    b: View
-    axes: tuple[Axis, Axis]
-    groups: int = 1
-
-    @property
-    def taps(self) -> int:
-        """Elements of the window."""
-        return self.axes[0].kernel * self.axes[1].kernel
 
 
 def emit_convolution_weight(emission: CudaEmitContext, node: Node) -> Steps | None:
@@ -107,7 +70,7 @@ def _windowed(emission: CudaEmitContext, node: Node, outer: Outer) -> Steps | No
     if outer.groups > 1 and outer.b.c == outer.groups and outer.taps <= MAX_PARTS:
         return [_tap_sums(emission, node.name, outer, out)]
     target = GradientTarget(out, rows * each, each, out.ld, 1)
-    return [outer_launch(emission, node.name, outer, target)]
+    return [UndecidedGradient(node.name, outer, target)]
 
 
 def _tap_sums(emission: CudaEmitContext, name: str, outer: Outer, out: View) -> Launch:
@@ -119,73 +82,12 @@ def _tap_sums(emission: CudaEmitContext, name: str, outer: Outer, out: View) -> 
     partial = Floats(emission).view(0, floats)
     arguments = (
         *(a.place, b.place, out.place, partial.place, SplitKCounters(), a.ld, b.ld, a.c),
-        *(*_window(a, b, down, across), a.pixels, share, out.h * out.w * out.ld, out.ld),
+        *(*window_numbers(a, b, down, across), a.pixels, share, out.h * out.w * out.ld, out.ld),
     )
     kernel = emission.kernel("tap_sums", {"MULTIPLIER": a.c // b.c})
     grid = (sets, outer.taps, number)
     writes, memory = (out, partial), _FLOAT * floats
     return Launch(name, kernel, grid, THREADS, arguments, (a, b), writes, memory, sets * outer.taps)
-
-
-def _window(a: View, b: View, down: Axis, across: Axis) -> tuple[int, ...]:
-    return (
-        *(across.kernel, a.h, a.w, b.h, b.w, down.stride, across.stride),
-        *(down.pad, across.pad, down.dilation, across.dilation),
-    )
-
-
-def outer_launch(
-    emission: CudaEmitContext, name: str, outer: Outer, target: GradientTarget
-) -> Launch:
-    """A sum of outer products, in tiles."""
-    a, b, groups = outer.a, outer.b, outer.groups
-    rows, channels = a.c // groups, b.c // groups
-    columns = outer.taps * channels
-    m, n = _tile(rows), _tile(columns)
-    tiles = math.ceil(rows / m) * math.ceil(columns / n)
-    splits, share = _splits(tiles * groups, a.pixels)
-    constants = {
-        "BM": m,
-        "BN": n,
-        "BK": _K,
-        "VEC_A": _beside(emission, a, rows),
-        "VEC_B": _beside(emission, b, channels),
-        "MMA": emission.precision.matrix,
-        "SPLIT": splits > 1,
-    }
-    counters = tiles * groups if splits > 1 else 0
-    floats = counters * splits * m * n
-    partial = Floats(emission).view(0, floats)
-    down, across = outer.axes
-    arguments: tuple[Argument, ...] = (
-        *(a.place, b.place, target.view.place, partial.place, SplitKCounters(), a.ld, b.ld),
-        *(rows, channels, outer.taps, *_window(a, b, down, across), a.pixels, share),
-        *(target.group, target.row, target.tap, target.channel),
-    )
-    kernel = emission.kernel("outer", constants)
-    writes = (target.view, *([partial] if floats else []))
-    grid, memory = (tiles, groups, splits), _FLOAT * floats
-    return Launch(name, kernel, grid, THREADS, arguments, (a, b), writes, memory, counters)
-
-
-def _tile(size: int) -> int:
-    """Rows or columns of a block's tile."""
-    return 128 if size > 64 else 64
-
-
-def _splits(blocks: int, pixels: int) -> tuple[int, int]:
-    """Blocks that share a sum, and the pixels of each: as many as keep a device busy."""
-    wanted = math.ceil(_WAVES * SUMMING / max(1, blocks))
-    limit = max(1, pixels // (_K * _MIN_SHARE))
-    share = math.ceil(math.ceil(pixels / min(wanted, limit, _MAX_SPLITS)) / _K) * _K
-    return math.ceil(pixels / share), share
-
-
-def _beside(emission: CudaEmitContext, view: View, channels: int) -> int:
-    """Channels that can be copied at once: those of 16 bytes, or 1."""
-    whole = math.gcd(channels, view.ld, view.place.offset)
-    each = 16 // emission.precision.item
-    return each if whole % each == 0 else 1
 
 
 def emit_convolution_back(emission: CudaEmitContext, node: Node) -> Steps | None:
@@ -245,7 +147,7 @@ def _of_vectors(
         taps = x.h * x.w
         axes = (Axis(x.h, x.h), Axis(x.w, x.w))
         target = GradientTarget(out, 0, x.c * taps, 1, taps)
-        return [outer_launch(emission, node.name, Outer(_places(top), x, axes), target)]
+        return [UndecidedGradient(node.name, Outer(_places(top), x, axes), target)]
     flat = _as_rows(x, shape, count(shape, axis)) if axis == 1 else None
     if flat is None:
         if len(shape) in (2, 4) or x.ld != x.c or not is_in_c_order(shape):
@@ -257,7 +159,7 @@ def _of_vectors(
     target = (
         GradientTarget(out, 0, 1, 0, top.c) if transposed else GradientTarget(out, 0, flat.c, 0, 1)
     )
-    return [outer_launch(emission, node.name, Outer(_places(top), _places(flat), axes), target)]
+    return [UndecidedGradient(node.name, Outer(_places(top), _places(flat), axes), target)]
 
 
 def _places(rows: View) -> View:

@@ -5,7 +5,8 @@ a graph; CuPy's own binding of cuBLAS refuses that. Types, numbers and layouts a
 cublasLt.h.
 
 A pixel's channels lie side by side, so pixels x channels in rows is channels x pixels in cuBLAS's
-columns: the product is ``Y = W^T X`` with W and X as they lie.
+columns: the product is ``Y = W^T X`` with W and X as they lie, and the gradient of the weights
+``W = X Y^T``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ NAME = "cublas"
 _R_32F, _R_16F = 0, 2  # cudaDataType_t
 _COMPUTE = {"float32": 68, "tf32": 77, "fp16": 68}  # cublasComputeType_t; FAST_TF32 is 77
 _TRANSPOSED = 1  # cublasOperation_t
-_TRANS_A, _EPILOGUE, _BIAS_POINTER = 3, 7, 8  # cublasLtMatmulDescAttributes_t
+_TRANS_A, _TRANS_B, _EPILOGUE, _BIAS_POINTER = 3, 4, 7, 8  # cublasLtMatmulDescAttributes_t
 _BATCH_COUNT, _BATCH_STRIDE = 5, 6  # cublasLtMatrixLayoutAttribute_t
 _MAX_WORKSPACE, _ALIGNMENTS = 1, (5, 6, 7, 8)  # cublasLtMatmulPreferenceAttributes_t
 _DEFAULT, _RELU, _BIAS = 1, 2, 4  # cublasLtEpilogue_t
@@ -87,10 +88,9 @@ class Cublas:
             with ExitStack() as stack:
                 matmul = _Matmul(self, operation, stack, bias=operation.item)
                 preference = self._preference(operation, stack)
-                layouts = (matmul.w, matmul.x, matmul.other, matmul.y)
                 request = (
                     matmul.description,
-                    *layouts,
+                    *matmul.layouts,
                     preference,
                     MAX_ALGORITHMS,
                     found,
@@ -133,10 +133,12 @@ class Cublas:
             source = other if operation.other else y
             with ExitStack() as stack:
                 matmul = _Matmul(self, operation, stack, bias.value or 0)
+                left, right, added, made = matmul.layouts
+                places = (x, y, w, w) if operation.gradient else (w, x, source, y)
                 self._call(
                     "Matmul",
-                    *(self._handle, matmul.description, byref(one), w, matmul.w, x, matmul.x),
-                    *(byref(beta), source, matmul.other, y, matmul.y, numbers),
+                    *(self._handle, matmul.description, byref(one), places[0], left),
+                    *(places[1], right, byref(beta), places[2], added, places[3], made, numbers),
                     *(workspace, c_size_t(algorithm.workspace), c_void_p(stream)),
                 )
 
@@ -153,18 +155,21 @@ class _Matmul:
         kind = _R_16F if operation.precision == "fp16" else _R_32F
         compute = _COMPUTE[operation.precision]
         self.description = owner._made("MatmulDesc", stack, compute, _R_32F)
-        owner._set("MatmulDesc", self.description, _TRANS_A, c_int32(_TRANSPOSED))
+        turned = _TRANS_B if operation.gradient else _TRANS_A
+        owner._set("MatmulDesc", self.description, turned, c_int32(_TRANSPOSED))
         epilogue = (_RELU if operation.relu else 0) | (_BIAS if operation.bias else 0)
         owner._set("MatmulDesc", self.description, _EPILOGUE, c_uint32(epilogue or _DEFAULT))
         if operation.bias:
             owner._set("MatmulDesc", self.description, _BIAS_POINTER, c_void_p(bias))
         length, outputs, pixels = operation.x[3], operation.y[2], operation.pixels
         parts = operation.parts
-        self.w = self._layout(kind, length, outputs, operation.ldw, parts, outputs * operation.ldw)
-        self.x = self._layout(kind, length, pixels, operation.ldx, parts, length)
-        self.y = self._layout(kind, outputs, pixels, operation.ldy, parts, outputs)
+        w = self._layout(kind, length, outputs, operation.ldw, parts, outputs * operation.ldw)
+        x = self._layout(kind, length, pixels, operation.ldx, parts, length)
+        y = self._layout(kind, outputs, pixels, operation.ldy, parts, outputs)
         ld = operation.other or operation.ldy
-        self.other = self._layout(kind, outputs, pixels, ld, parts, outputs)
+        other = self._layout(kind, outputs, pixels, ld, parts, outputs)
+        # Of A, B, C and D in cuBLAS's D = A B + C.
+        self.layouts = (x, y, w, w) if operation.gradient else (w, x, other, y)
 
     def _layout(
         self, kind: int, rows: int, cols: int, ld: int, parts: int, stride: int

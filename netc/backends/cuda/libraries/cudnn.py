@@ -100,7 +100,7 @@ class Cudnn:
         return _Proposed(graph, graph.get_execution_plan_count())
 
     def _graph(self, operation: LibraryProduct) -> Any:
-        """y = relu(convolution(x, w) + bias + other) as a graph of cuDNN's."""
+        """y = relu(convolution(x, w) + bias + other), or w of x and y, as a graph of cuDNN's."""
         module, kinds = self._module, self._module.data_type
         stored = kinds.HALF if operation.precision == "fp16" else kinds.FLOAT
         graph = module.pygraph(
@@ -114,23 +114,25 @@ class Cudnn:
             dim, stride = layout
             return graph.tensor(name=name, dim=dim, stride=stride, data_type=stored, uid=uid)
 
-        y = graph.conv_fprop(
-            image=tensor("x", _X, _x(operation)),
-            weight=tensor("w", _W, _w(operation)),
-            pre_padding=list(operation.pad),
-            post_padding=list(operation.pad),
-            stride=list(operation.stride),
-            dilation=list(operation.dilation),
-        )
+        window = {
+            "pre_padding": list(operation.pad),
+            "post_padding": list(operation.pad),
+            "stride": list(operation.stride),
+            "dilation": list(operation.dilation),
+        }
+        x = tensor("x", _X, _x(operation))
+        if operation.gradient:
+            loss = tensor("y", _Y, _y(operation, operation.ldy))
+            w = graph.conv_wgrad(image=x, loss=loss, **window)
+            return _given(graph, w, stored, _w(operation), _W)
+        y = graph.conv_fprop(image=x, weight=tensor("w", _W, _w(operation)), **window)
         if operation.bias:
             y = graph.bias(input=y, bias=tensor("bias", _BIAS, _bias(operation)))
         if operation.other:
             y = graph.add(a=y, b=tensor("other", _OTHER, _y(operation, operation.other)))
         if operation.relu:
             y = graph.relu(input=y)
-        dim, stride = _y(operation, operation.ldy)
-        y.set_output(True).set_data_type(stored).set_dim(dim).set_stride(stride).set_uid(_Y)
-        return graph
+        return _given(graph, y, stored, _y(operation, operation.ldy), _Y)
 
     def start(self, kernel: LibraryKernel) -> Start:
         """A function that starts a product with the algorithm's engine."""
@@ -159,6 +161,15 @@ class Cudnn:
             graph.execute_plan_at_index(given, workspace, index=index, handle=self._handle)
         except Exception as error:  # the interface has no class of its own for all of them
             raise LibraryError(str(error)) from error
+
+
+def _given(
+    graph: Any, result: Any, stored: Any, layout: tuple[list[int], list[int]], uid: int
+) -> Any:
+    """The graph, whose result lies so."""
+    dim, stride = layout
+    result.set_output(True).set_data_type(stored).set_dim(dim).set_stride(stride).set_uid(uid)
+    return graph
 
 
 def _built(graph: Any, index: int) -> LibraryAlgorithm | None:

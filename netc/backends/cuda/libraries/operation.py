@@ -53,6 +53,7 @@ class LibraryProduct:
         relu: whether negative results become 0.
         shared: whether the output lies where the value that is added does.
         alignment: bytes that all matrices, and each of their rows, begin at a multiple of.
+        gradient: w is made of x and y, as the gradient of the weights by that of y, in place of y.
     """
 
     precision: str
@@ -71,6 +72,7 @@ class LibraryProduct:
     relu: bool = False
     shared: bool = False
     alignment: int = 16
+    gradient: bool = False
 
     @property
     def pointwise(self) -> bool:
@@ -92,7 +94,8 @@ class LibraryProduct:
     def name(self) -> str:
         """The name in times and messages."""
         window = show(self.kernel)
-        return f"{self.pixels} pixels, {self.x[3]} to {self.y[2]} channels, {window}"
+        kind = "weights' gradient, " if self.gradient else ""
+        return f"{kind}{self.pixels} pixels, {self.x[3]} to {self.y[2]} channels, {window}"
 
 
 @dataclass(frozen=True, slots=True)

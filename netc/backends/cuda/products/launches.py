@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from netc.backends.cuda.emission import CudaEmitContext, epilogue_code
+from netc.backends.cuda.libraries.operation import LibraryAlgorithm
 from netc.backends.cuda.products.library import library_launches, split_epilogue
+from netc.backends.cuda.products.outer import gradient_launch
 from netc.backends.cuda.products.product import Product
 from netc.backends.cuda.products.rows import rows_launch
 from netc.backends.cuda.products.tiled import tiled_launch
 from netc.backends.cuda.products.tiles import ProductConfig
 from netc.backends.cuda.products.winograd import winograd_launches
-from netc.backends.cuda.program import Launch, Step, Steps, Undecided
+from netc.backends.cuda.program import (
+    AnyStep,
+    Launch,
+    Step,
+    Steps,
+    Undecided,
+    UndecidedGradient,
+)
 
 Choose = Callable[[CudaEmitContext, Product], ProductConfig]
+ChooseGradient = Callable[[CudaEmitContext, UndecidedGradient], LibraryAlgorithm | None]
 
 
 def product_steps(product: Product, taken: int = 0) -> Steps:
@@ -26,20 +36,35 @@ def product_steps(product: Product, taken: int = 0) -> Steps:
     return [Undecided(product, taken)]
 
 
-def products_of(steps: Iterable[Step | Undecided]) -> list[Product]:
+def products_of(steps: Iterable[AnyStep]) -> list[Product]:
     """The products among steps."""
     return [step.product for step in steps if isinstance(step, Undecided)]
 
 
+def gradients_of(steps: Iterable[AnyStep]) -> list[UndecidedGradient]:
+    """The weight gradients among steps."""
+    return [step for step in steps if isinstance(step, UndecidedGradient)]
+
+
+def own_kernel(emission: CudaEmitContext, gradient: UndecidedGradient) -> None:
+    """No library's algorithm, where nothing is measured."""
+
+
 def decided(
-    emission: CudaEmitContext, steps: Iterable[Step | Undecided], choose: Choose
+    emission: CudaEmitContext,
+    steps: Iterable[AnyStep],
+    choose: Choose,
+    choose_gradient: ChooseGradient,
 ) -> list[Step]:
-    """The steps, each product replaced by the launches of the configuration chosen for it."""
+    """The steps, each product and weight gradient replaced by the launches chosen for it."""
     found: list[Step] = []
     for step in steps:
         if isinstance(step, Undecided):
             config = choose(emission, step.product)
             found += config_launches(emission, step.product, config, step.taken)
+        elif isinstance(step, UndecidedGradient):
+            algorithm = choose_gradient(emission, step)
+            found.append(gradient_launch(emission, step.name, step.outer, step.target, algorithm))
         else:
             found.append(step)
     return found

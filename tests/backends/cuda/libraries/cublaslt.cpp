@@ -13,7 +13,7 @@ constexpr int OK = 0, INVALID = 7, UNSUPPORTED = 15;
 constexpr uint64_t OWN = 0x6e657463;  // marks an algorithm of this library
 
 struct Description {
-    int compute, scale, transa = 0;
+    int compute, scale, transa = 0, transb = 0;
     uint32_t epilogue = 1;
     void* bias = nullptr;
 };
@@ -98,10 +98,13 @@ void run(void* data) {
         for (uint64_t column = 0; column < j.ly.cols; column++)
             for (uint64_t row = 0; row < j.ly.rows; row++) {
                 double sum = 0;
-                int64_t left = batch * j.la.stride + row * j.la.ld;
-                int64_t right = batch * j.lb.stride + column * j.lb.ld;
-                for (uint64_t k = 0; k < j.la.rows; k++)
-                    sum += (double)get(j.a, j.la.kind, left + k) * get(j.b, j.lb.kind, right + k);
+                int64_t left = batch * j.la.stride, right = batch * j.lb.stride;
+                uint64_t length = j.d.transa ? j.la.rows : j.la.cols;
+                for (uint64_t k = 0; k < length; k++) {
+                    int64_t at_a = j.d.transa ? row * j.la.ld + k : k * j.la.ld + row;
+                    int64_t at_b = j.d.transb ? k * j.lb.ld + column : column * j.lb.ld + k;
+                    sum += (double)get(j.a, j.la.kind, left + at_a) * get(j.b, j.lb.kind, right + at_b);
+                }
                 if (j.beta != 0)
                     sum += get(j.c, j.lc.kind, batch * j.lc.stride + column * j.lc.ld + row);
                 if (j.d.epilogue & 4) sum += get(j.d.bias, j.ly.kind, row);
@@ -141,6 +144,7 @@ int cublasLtMatmulDescDestroy(Description* made) {
 
 int cublasLtMatmulDescSetAttribute(Description* d, int attribute, const void* value, size_t size) {
     if (attribute == 3) return taken(d->transa, value, size);
+    if (attribute == 4) return taken(d->transb, value, size);
     if (attribute == 7) return taken(d->epilogue, value, size);
     if (attribute == 8) return taken(d->bias, value, size);
     return INVALID;
@@ -187,8 +191,11 @@ int cublasLtMatmulAlgoGetHeuristic(void* handle, Description* d, Layout* a, Layo
                                    Layout* y, Preference* p, int requested, Found* found,
                                    int* count) {
     *count = 0;
-    bool same = a->rows == b->rows && a->cols == y->rows && b->cols == y->cols &&
-                c->rows == y->rows && c->cols == y->cols && d->transa == 1;
+    uint64_t length = d->transa ? a->rows : a->cols;
+    bool same = length == (d->transb ? b->cols : b->rows) &&
+                (d->transa ? a->cols : a->rows) == y->rows &&
+                (d->transb ? b->rows : b->cols) == y->cols && c->rows == y->rows &&
+                c->cols == y->cols && d->transa + d->transb == 1;
     bool batched = a->batch == b->batch && b->batch == y->batch && c->batch == y->batch;
     if (handle != &alive || !same || !batched || !fits(a) || !fits(b) || !fits(c) || !fits(y))
         return INVALID;

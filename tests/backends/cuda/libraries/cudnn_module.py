@@ -137,6 +137,21 @@ class pygraph:  # noqa: N801
         assert pre_padding == post_padding
         return self._add("conv", {"x": image, "w": weight}, **given)
 
+    def conv_wgrad(
+        self,
+        *,
+        image: Tensor,
+        loss: Tensor,
+        pre_padding: list[int],
+        post_padding: list[int],
+        stride: list[int],
+        dilation: list[int],
+    ) -> Tensor:
+        _note("conv_wgrad", locals())
+        given = {"pad": pre_padding, "stride": stride, "dilation": dilation}
+        assert pre_padding == post_padding
+        return self._add("conv back", {"x": image, "y": loss}, **given)
+
     def bias(self, *, input: Tensor, bias: Tensor) -> Tensor:
         _note("bias", locals())
         return self._add("bias", {"x": input, "b": bias})
@@ -209,7 +224,8 @@ class pygraph:  # noqa: N801
                 n: values.get(id(t), None) if t.uid == 0 else _memory(t, tensor_dict[t.uid])
                 for n, t in step.inputs.items()
             }
-            values[id(step.result)] = _RULES[step.name](read, step.sizes)
+            sizes = {**step.sizes, "dim": list(step.result.dim)}
+            values[id(step.result)] = _RULES[step.name](read, sizes)
         last = self.steps[-1].result
         y = _memory(last, tensor_dict[last.uid])
         assert y.shape == values[id(last)].shape
@@ -252,7 +268,32 @@ def _conv(read: Mapping[str, Any], sizes: Mapping[str, list[int]]) -> Any:
     return y.reshape(len(x), outputs, high, broad)
 
 
+def _conv_back(read: Mapping[str, Any], sizes: Mapping[str, list[int]]) -> Any:
+    x, y = (read[n].astype(np.float64) for n in "xy")
+    (pad_y, pad_x), (step_y, step_x), (far_y, far_x) = (
+        sizes[n] for n in ("pad", "stride", "dilation")
+    )
+    outputs, channels, down, across = sizes["dim"]
+    wide = np.pad(x, ((0, 0), (0, 0), (pad_y, pad_y), (pad_x, pad_x)))
+    high, broad = y.shape[2:]
+    assert high == (wide.shape[2] - far_y * (down - 1) - 1) // step_y + 1
+    assert broad == (wide.shape[3] - far_x * (across - 1) - 1) // step_x + 1
+    groups = x.shape[1] // channels
+    split = y.reshape(len(y), groups, outputs // groups, high, broad)
+    w = np.zeros((groups, outputs // groups, channels, down, across))
+    for i in range(down):
+        for j in range(across):
+            top, left = i * far_y, j * far_x
+            seen = wide[
+                ..., top : top + step_y * high : step_y, left : left + step_x * broad : step_x
+            ]
+            parts = seen.reshape(len(x), groups, channels, high, broad)
+            w[..., i, j] = np.einsum("ngchw,ngkhw->gkc", parts, split)
+    return w.reshape(outputs, channels, down, across)
+
+
 _RULES = {
+    "conv back": _conv_back,
     "conv": _conv,
     "bias": lambda read, sizes: read["x"] + read["b"],
     "add": lambda read, sizes: read["x"] + read["b"],
