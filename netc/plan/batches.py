@@ -7,7 +7,8 @@ part in their place::
     batch of 8:   conv1 of 8, conv2 of 8, ...        each blob goes to memory and back
     parts of 2:   conv1 of 2, conv2 of 2, ..., conv1 of the next 2, ...
 
-It is for nets that make of each image its own answers, whatever else is in the batch.
+It is for nets that make of each image its own answers, whatever else is in the batch, but for a
+layer at the end that finds boxes: that one takes the batch as a whole.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from netc.ir.types import count
 from netc.ops.catalog import has_role
 from netc.ops.role import Role
 from netc.plan.rows import ChosenRows, row_by_row
+from netc.plan.split import parted
 from netc.plan.storage import BYTES
 
 _START = 4 << 20  # bytes that could be read while a part is started
@@ -60,16 +62,38 @@ def _batch(graph: Graph) -> int:
     return first[0] if first else 1
 
 
+def without_head(graph: Graph) -> tuple[Graph, Graph | None]:
+    """A detection net cut in two: what makes of each image its own, and the layer that finds boxes.
+
+    ``graph`` has its priors worked out. The second graph is None where there is nothing to cut: the
+    whole net may be image by image, or more of it than finding boxes is not.
+    """
+    late = _mixed(graph)
+    boxes = [node for node in late if has_role(node.op, Role.BOX_ROWS)]
+    alone = all(has_role(node.op, Role.BOX_ROWS | Role.CONSTANT) for node in late)
+    if not boxes or not alone or graph.updates or not graph.inputs:
+        return graph, None
+    return parted(graph, late)
+
+
 def _image_by_image(graph: Graph) -> bool:
     """True if each output's rows are made of the same rows of the inputs, and of nothing else."""
-    if graph.updates or not graph.inputs:
+    if graph.updates or not graph.inputs or _mixed(graph):
         return False
-    known = {name: ChosenRows("", 0) for name in graph.inputs}
-    for node in graph.nodes:
-        if not node.inputs or not row_by_row(graph, node, known):
-            return False
-        known.update(dict.fromkeys(node.outputs, ChosenRows("", 0)))
     return all(graph.shape(name) for name in graph.outputs)
+
+
+def _mixed(graph: Graph) -> list[Node]:
+    """The nodes that make something else than a row of each row of the inputs."""
+    known = {name: ChosenRows("", 0) for name in graph.inputs}
+    mixed = []
+    for node in graph.nodes:
+        inside = node.inputs and all(value in known for value in node.inputs)
+        if inside and row_by_row(graph, node, known):
+            known.update(dict.fromkeys(node.outputs, ChosenRows("", 0)))
+        else:
+            mixed.append(node)
+    return mixed
 
 
 def _at_once(graph: Graph, node: Node) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from netc.ir.edit import with_nodes
 from netc.ir.graph import Graph, Node
@@ -21,13 +21,23 @@ def split(graph: Graph, known: Collection[str] = ()) -> tuple[Graph, Graph | Non
     late = [n for n in graph.nodes if _is_late(n, loose)]
     if not late:
         return graph, None
-    early = [n for n in graph.nodes if not _is_late(n, loose)]
+    return parted(graph, late)
+
+
+def parted(graph: Graph, late: Sequence[Node]) -> tuple[Graph, Graph]:
+    """The graph without some nodes, and the graph of these; no other node reads what they make.
+
+    The first gives, besides results of its own, what the second reads.
+    """
+    names = {node.name for node in late}
+    early = [node for node in graph.nodes if node.name not in names]
     made = {value for node in early for value in node.outputs}
-    read = tuple(dict.fromkeys(v for n in late for v in n.inputs if v not in loose))
+    own = {value for node in late for value in node.outputs}
+    read = tuple(dict.fromkeys(v for n in late for v in n.inputs if v not in own))
     kept = tuple(v for v in graph.results if v in made)
     handed = tuple(v for v in read if v in made)
     first = graph.replace(outputs=tuple(dict.fromkeys((*kept, *handed))), updates={})
-    results = tuple(v for v in graph.results if v in loose)
+    results = tuple(v for v in graph.results if v in own)
     second = graph.replace(inputs=read, outputs=results, updates={})
     return with_nodes(first, early), with_nodes(second, late)
 

@@ -26,7 +26,7 @@ from netc.backends.cpu.emit.emission import EmitContext
 from netc.backends.cpu.emit.table import reports_rows
 from netc.backends.cpu.machine import Machine, machine
 from netc.backends.cpu.packing import StepPacking
-from netc.backends.cpu.parts import PartsExecutable, of_batch
+from netc.backends.cpu.parts import HeadExecutable, PartsExecutable, of_batch
 from netc.backends.cpu.precision import precision_report, warn_if_slow
 from netc.backends.cpu.program import Program, PythonStep, Step
 from netc.backends.cpu.status import check_numbers, new_status, of_exact_size, status_nodes
@@ -40,10 +40,13 @@ from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import count
 from netc.memory import check_memory, on_behalf
 from netc.ops.array import AnyArray
+from netc.ops.catalog import has_role
 from netc.ops.ranks import gradient_memory
+from netc.ops.role import Role
 from netc.passes.base import Applied, run_passes
+from netc.passes.constants import FOLD_CONSTANTS
 from netc.passes.recompute import recomputed
-from netc.plan.batches import images_at_a_time
+from netc.plan.batches import images_at_a_time, without_head
 from netc.plan.needs import ask_for_arena, definition_bytes
 from netc.plan.rows import ChosenRows, bounded_rows
 from netc.plan.split import split
@@ -99,12 +102,18 @@ class CpuBackend:
     def _in_parts(self, graph: Graph, options: Options, variables: Variables) -> Executable:
         """The graph planned for its whole batch, or for a few images of it at a time."""
         threads = thread_count(options.threads)
-        images = images_at_a_time(graph, machine().l3 // 2, threads)
-        part = of_batch(graph, images) if images else None
+        body, head = graph, None
+        if any(has_role(node.op, Role.BOX_ROWS) for node in graph.nodes):
+            body, head = without_head(run_passes(graph, (FOLD_CONSTANTS,))[0])
+        images = images_at_a_time(body, machine().l3 // 2, threads)
+        part = of_batch(body, images) if images else None
         if part is None:
             return self._plan(graph, options, variables)
-        check_memory(outputs_bytes(graph), "a batch's outputs")
-        return PartsExecutable(graph, self._plan(part, options, variables), images, variables)
+        check_memory(outputs_bytes(body), "a batch's outputs")
+        parts = PartsExecutable(body, self._plan(part, options, variables), images, variables)
+        if head is None:
+            return parts
+        return HeadExecutable(graph, parts, self._plan(head, options, variables), variables)
 
     def _plan(self, graph: Graph, options: Options, variables: Variables) -> Executable:
         known = versions(variables.read_by(graph))  # before anything is made of them

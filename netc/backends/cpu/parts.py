@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -80,3 +81,60 @@ class PartsExecutable:
     def report(self) -> ExecutableReport:
         """The part's, and how many images it has."""
         return {**self.part.report(), "images_at_a_time": self.images}
+
+
+@dataclass
+class HeadExecutable:
+    """A net whose body runs in parts, and whose detections are made of the whole batch.
+
+    Args:
+        graph: all of it.
+        body: gives what ``head`` reads, besides results of its own.
+        head: the layers that find boxes.
+    """
+
+    graph: Graph
+    body: Executable
+    head: Executable
+    variables: Variables = field(default_factory=Variables)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Each output for these inputs, as new arrays."""
+        return self._run(feeds, self.body.run, self.head.run)
+
+    def timed(self, feeds: Mapping[str, Array]) -> tuple[dict[str, Array], list[StepTime]]:
+        """What ``run`` gives, and what each step took for all parts, in order."""
+        times: list[StepTime] = []
+
+        def timing(part: Executable) -> Call:
+            def call(given: Mapping[str, Array]) -> dict[str, Array]:
+                results, spent = part.timed(given)
+                times.extend(spent)
+                return results
+
+            return call
+
+        return self._run(feeds, timing(self.body), timing(self.head)), times
+
+    def _run(self, feeds: Mapping[str, Array], body: Call, head: Call) -> dict[str, Array]:
+        known = {**feeds, **body(feeds)}
+        known.update(head({name: known[name] for name in self._read}))
+        return {name: known[name] for name in self.graph.outputs}
+
+    @cached_property
+    def _read(self) -> tuple[str, ...]:
+        return self.head.graphs()[0].inputs
+
+    def graphs(self) -> tuple[Graph, ...]:
+        """Those of the body and of the head, with the whole batch's shapes."""
+        return (*self.body.graphs(), *self.head.graphs())
+
+    def parts(self) -> tuple[Executable, ...]:
+        """Both."""
+        return self.body, self.head
+
+    def report(self) -> ExecutableReport:
+        """The body's, with the head's steps."""
+        body, head = self.body.report(), self.head.report()
+        slow = [*body.get("reference_steps", ()), *head.get("reference_steps", ())]
+        return {**body, "steps": body["steps"] + head["steps"], "reference_steps": slow}
