@@ -146,6 +146,9 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "PSROIPooling": [("psroi_pooling_param { output_dim: 2 group_size: 2 spatial_scale: 0.5 }",
                       {"x0": (2, 8, 8, 9), "x1": (4, 5)})],
     "WarpCTCLoss": [("", {"x0": (6, 1, 4), "x1": (1, 3)})],
+    "LpqLoss": [("lpq_loss_param { p: 2 q: 0.5 }", {"n": (2,)}),
+                ("lpq_loss_param { p: [1.5, 1] q: [0.7, 1] pq_episode_starts_at_iter: [0, 9] "
+                 "p_epsilon: 0.1 normalize_by_num_entries: true }", {})],
     "LSTMNode": [(f"lstm_param {{ {LSTM_NODE} }}", {"x0": (2, 4), "x1": (2, 3), "tops": (2,)}),
                  (f"lstm_param {{ {LSTM_NODE} bias_term: false }}",
                   {"x0": (3, 2, 2), "x1": (3, 3), "x2": (3,), "tops": (2,)})],
