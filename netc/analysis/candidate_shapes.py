@@ -83,17 +83,25 @@ def _cut(graph: Graph, node: Node, params: SliceParams, deep: int) -> Iterator[S
         return
     parts = [list(islice(_from_readers(graph, top, deep + 1), 6)) for top in node.outputs]
     axis, points = params.axis, params.points
-    deciding = parts[-1:] if points else parts
-    for part in dict.fromkeys(shape for found in deciding for shape in found):
-        size = part[axis] if -len(part) <= axis < len(part) else 1
-        wide = points[-1] + size if points else params.tops * size
-        yield (*part[:axis], wide, *part[axis + 1 :]) if axis >= 0 else (*part[:axis], wide)
-    last = parts[-1][0][:1] if parts and parts[-1] else (1,)
     step = points[-1] - (points[-2] if len(points) > 1 else 0) if points else 1
+    # What reads the last part tells how wide it is; else it is as wide as another.
+    for part in dict.fromkeys(shape for found in reversed(parts) for shape in found):
+        size = part[axis] if -len(part) <= axis < len(part) else 1
+        for wide in (points[-1] + size, points[-1] + step) if points else (params.tops * size,):
+            yield (*part[:axis], wide, *part[axis + 1 :]) if axis >= 0 else (*part[:axis], wide)
+    last = parts[-1][0][:1] if parts and parts[-1] else (1,)
     wide = points[-1] + step if points else params.tops
     if axis == 1:
         yield (*last, wide)
         yield (*last, wide, 1, 1)
+
+
+def channels(graph: Graph, value: str) -> Iterator[int]:
+    """How many channels an input may have by the places at which layers cut it."""
+    for node in graph.readers.get(value, ()):
+        if isinstance(node.params, SliceParams) and node.params.axis == 1:
+            points = node.params.points
+            yield points[-1] + 1 if points else node.params.tops
 
 
 def _reshaped(params: ReshapeParams) -> Iterator[Shape]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from netc.analysis.candidate_shapes import BOXES, batches, candidates
+from netc.analysis.candidate_shapes import BOXES, batches, candidates, channels
 from netc.analysis.data_sets import data_set
 from netc.analysis.source_layers import source_params
 from netc.infer import infer
@@ -25,9 +25,10 @@ IMAGES = 2  # where the text leaves the batch open
 _PICTURES: tuple[Shape, ...] = (
     (3, 224, 224), (3, 227, 227), (1, 28, 28), (2, 28, 28), (3, 32, 32), (1, 41, 41), (3, 64, 64),
     (3, 360, 480), (3, 144, 56), (3, 160, 64), (3, 32, 128), (1, 32, 128), (3, 112, 96),
-    (3, 416, 416), (3, 512, 512), (6, 224, 224), (1, 224, 224), (3, 152, 152), (3, 300, 300),
+    (3, 416, 416), (3, 512, 512), (1, 224, 224), (3, 152, 152), (3, 300, 300),
     (3, 16, 112, 112),
 )  # fmt: skip
+_PAIR = (6, 224, 224)
 _VECTORS: tuple[Shape, ...] = ((16,), (2,), (1,), (4096,))  # where not even the axes are known
 
 
@@ -111,6 +112,9 @@ def _trials(graph: Graph, sources: Sequence[_Source], batch: int | None) -> Iter
 def _pictures(graph: Graph, sources: Sequence[_Source]) -> Iterator[Shape]:
     yield from (source.image for source in sources if source.image is not None)
     yield from _PICTURES
+    for source in sources:
+        yield from ((number, 224, 224) for number in channels(graph, source.values[0]))
+    yield _PAIR
     for node in graph.nodes:  # words are as wide as what reads them has steps
         if isinstance(node.params, ContinuationIndicatorParams):
             yield from ((channels, 30, node.params.steps) for channels in (1, 3))

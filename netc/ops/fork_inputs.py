@@ -247,13 +247,14 @@ def _beside_images(top: str) -> tuple[FollowedSize, ...]:
 def _regions_shapes(tops: Sequence[str]) -> tuple[PartialShape | None, ...]:
     """RoIDataLayer of Fast and Faster R-CNN and R-FCN (roi_data_layer/layer.py).
 
-    Images have any size, and numbers of boxes' targets follow from a configuration; of boxes there
-    is one until data come, as the layer's set-up has it. Faster R-CNN's has true boxes where
+    Images have any size, numbers of boxes' targets follow from a configuration, and labels are one
+    for each region or, in OICR, for each class; of boxes there is one until data come, as the
+    layer's set-up has it. Faster R-CNN's has true boxes where
     Fast R-CNN's has regions and their labels; the tops' names tell them apart.
     """
     if len(tops) <= len(_WITH_RPN) and "labels" not in tops:
         return _WITH_RPN[: len(tops)]
-    regions: tuple[PartialShape, ...] = ((None, _COLOURS, None, None), (1, 5), (1, 1, 1, 1))
+    regions: tuple[PartialShape, ...] = ((None, _COLOURS, None, None), (1, 5))
     return (*regions, *(None,) * len(tops))[: len(tops)]
 
 

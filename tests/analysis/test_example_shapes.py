@@ -153,3 +153,22 @@ def test_a_name_without_a_shape_that_a_layer_makes_is_forgotten() -> None:
     text = 'input: "data"\nlayer { name: "i" type: "Input" top: "data"\n'
     text += "  input_param { shape { dim: 1 dim: 3 } } }\n" + IP
     assert netc.compile(text=text, missing="fill", backend="reference").inputs == {"data": (1, 3)}
+
+
+def test_pictures_have_the_channels_at_which_they_are_cut() -> None:
+    text = HDF5 % tops("data")
+    text += 'layer { name: "s" type: "Slice" bottom: "data" top: "a" top: "b"\n'
+    text += "  slice_param { slice_point: 7 } }\n"
+    assert examples(text)["data"] == (8, 8, 224, 224)
+
+
+def test_maps_that_are_cut_fit_the_maps_beside_any_part() -> None:
+    text = (
+        HDF5 % tops("data", "label")
+        + layer("c", "Convolution", "data", rest=CONVOLUTION % 1)
+        + 'layer { name: "cut" type: "Slice" bottom: "label" top: "mask" top: "rest"\n'
+        + "  slice_param { axis: 1 slice_point: 4 } }\n"
+        + layer("prod", "Eltwise", "c", "mask", rest="eltwise_param { operation: PROD }")
+        + layer("gone", "Power", "rest")
+    )
+    assert examples(text)["label"] == (8, 5, 224, 224)
