@@ -259,14 +259,28 @@ def did_you_mean(name: str, known: Iterable[str]) -> tuple[str, ...]:
     only the beginnings and ends, so that a hint takes milliseconds for any input.
     """
     candidates = list(known)
-    close = _nearest(name, candidates)
-    if not close:
-        folded = {c.lower().replace("_", ""): c for c in candidates}
-        same = folded.get(name.lower().replace("_", ""))
-        close = [same] if same else []
+    folded = {c.lower().replace("_", ""): c for c in candidates}
+    same = folded.get(name.lower().replace("_", ""))
+    close = [same] if same else _shortened(name, candidates) or _nearest(name, candidates)
     if not close:
         return ()
     return ("did you mean " + " or ".join(f"`{c}`" for c in close) + "?",)
+
+
+def _shortened(name: str, known: list[str]) -> list[str]:
+    """The one name whose words begin as this one's: ``convolution_param`` for ``conv_param``.
+
+    Empty where several do, or where a word has fewer than three letters.
+    """
+    words = name.split("_")
+    if len(words) < 2 or any(len(word) < 3 for word in words):
+        return []
+    close = []
+    for other in known:
+        parts = other.split("_") if other.startswith(words[0]) else []
+        if len(parts) == len(words) and all(map(str.startswith, parts, words)):
+            close.append(other)
+    return close if len(close) == 1 else []
 
 
 def _nearest(name: str, known: list[str]) -> list[str]:

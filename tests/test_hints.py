@@ -20,10 +20,20 @@ FIELDS = [f"field_number_{index}" for index in range(2000)]
         ("convolution_parm", "convolution_param"),
         ("onvolution_param", "convolution_param"),
         ("Convolution_Param", "convolution_param"),
+        ("conv_param", "convolution_param"),
+        ("convolution_par", "convolution_param"),
     ],
 )
 def test_of_thousands(name: str, near: str) -> None:
     assert did_you_mean(name, [*FIELDS, near]) == (f"did you mean `{near}`?",)
+
+
+def test_what_is_meant_stands_alone() -> None:
+    layers = ["Deconvolution", "Convolution", "Deconvolution3D"]
+    assert did_you_mean("convolution", layers) == ("did you mean `Convolution`?",)
+    fields = ["xcov_param", "concat_param", "convolution_param", "conadd_param"]
+    assert did_you_mean("conv_param", fields) == ("did you mean `convolution_param`?",)
+    assert "pool_size" in did_you_mean("pool_siz", ["pool_size", "pool_sizes"])[0]
 
 
 def test_long_names_that_differ_at_one_end() -> None:

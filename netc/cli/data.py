@@ -14,6 +14,7 @@ import numpy as np
 from netc.cli.demo import print_picture
 from netc.cli.numbers import natural
 from netc.cli.output import print_json, say
+from netc.diagnostics import Diagnostic, NetcError
 from netc.files import replacing
 from netc.ir.types import show
 from netc.sources.inspect import Contents, backend_of, contents_of, mean_of
@@ -21,6 +22,7 @@ from netc.sources.make import MakeResult, Progress, make_hdf5, make_lmdb, shuffl
 from netc.sources.pictures import PixelOptions, label_names, pictures_of
 from netc.weights.write import blob_pieces
 
+_ARRAYS = (".npz", ".txt")  # files that databases are made of
 _LISTED = 10  # broken files that are named, and labels
 
 
@@ -92,7 +94,7 @@ def _print_made(path: Path, made: MakeResult) -> None:
 
 def _mean(args: argparse.Namespace) -> int:
     with _progress("records") as progress:
-        mean = mean_of(args.database, backend_of(args.database), progress)
+        mean = mean_of(args.database, _backend(args.database), progress)
     with replacing(args.output) as temporary, temporary.open("wb") as file:
         file.writelines(blob_pieces(mean[None], legacy=True).parts)
     for channel, plane in enumerate(mean):
@@ -100,10 +102,22 @@ def _mean(args: argparse.Namespace) -> int:
     return 0
 
 
+def _backend(database: Path) -> str:
+    """The library that reads a database.
+
+    Raises:
+        NetcError: bad-record, for a file that one can be made of.
+    """
+    if database.is_file() and database.suffix.lower() in _ARRAYS:
+        message, help = f"`{database}` is no database", f"netc data make {database} -o DATABASE"
+        raise NetcError(Diagnostic("bad-record", message, help=(f"`{help}` makes one of it",)))
+    return backend_of(database)
+
+
 def _show(args: argparse.Namespace) -> int:
     wanted = 0 if args.json else args.pictures
     with _progress("records") as progress:
-        found = contents_of(args.database, backend_of(args.database), wanted, progress)
+        found = contents_of(args.database, _backend(args.database), wanted, progress)
     if args.json:
         print_json(
             {

@@ -161,3 +161,11 @@ def test_a_database_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["data", "show", str(tmp_path / "none")]) == 1
     told = capsys.readouterr().err
     assert "error[file-not-found]" in told and "there is no database" in told
+
+
+def test_arrays_are_no_database(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "rows.npz", data=np.zeros((1, 1, 2, 2), np.uint8))
+    for command in (["show"], ["mean", "-o", str(tmp_path / "m.binaryproto")]):
+        assert main(["data", command[0], str(tmp_path / "rows.npz"), *command[1:]]) == 1
+        told = capsys.readouterr().err
+        assert "is no database" in told and "netc data make" in told
