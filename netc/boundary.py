@@ -17,21 +17,21 @@ _LONGEST = 200  # characters that are told of what a library says
 
 
 @contextmanager
-def strangers_bytes(told: Callable[[Exception], NetcError]) -> Iterator[None]:
-    """A context in which a library reads a file: what it raises becomes the error of ``told``.
+def strangers_bytes(complaint: Callable[[Exception], NetcError]) -> Iterator[None]:
+    """A context in which a library reads a file: what it raises becomes the error of ``complaint``.
 
     Args:
-        told: the library's exception -> the NetcError to raise, naming the file and the place.
+        complaint: the library's exception -> the NetcError to raise, naming the file and the place.
 
     Raises:
-        NetcError: what ``told`` returns; a NetcError raised inside passes through unchanged.
+        NetcError: what ``complaint`` returns; a NetcError raised inside passes through unchanged.
     """
     try:
         yield
     except NetcError:
         raise
     except Exception as error:
-        raise told(error) from None
+        raise complaint(error) from None
 
 
 def reason(error: Exception) -> str:

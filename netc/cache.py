@@ -216,8 +216,8 @@ def _warn(path: Path, why: str) -> None:
     """Say once that a folder is not used."""
     message = f"the cache folder `{path}` {why}: it is not used, since its code would be run"
     help = ("NETC_CACHE_DIR names another",)
-    told = render(Diagnostic("unsafe-cache", message, severity="warning", help=help))
-    warnings.warn(told, CacheWarning, stacklevel=2)
+    warning = render(Diagnostic("unsafe-cache", message, severity="warning", help=help))
+    warnings.warn(warning, CacheWarning, stacklevel=2)
 
 
 @cache

@@ -240,11 +240,11 @@ def first_of(
     diagnostics: Sequence[Diagnostic], limit: int = MAX_REPORTED
 ) -> tuple[Diagnostic, ...]:
     """The diagnostics, at most ``limit`` of them; the last then says that more follow."""
-    told = tuple(diagnostics[:limit])
+    shown = tuple(diagnostics[:limit])
     if len(diagnostics) <= limit:
-        return told
+        return shown
     more = "more errors follow; mend these first"
-    return (*told[:-1], replace(told[-1], help=(*told[-1].help, more)))
+    return (*shown[:-1], replace(shown[-1], help=(*shown[-1].help, more)))
 
 
 def counted(number: int, noun: str) -> str:

@@ -133,8 +133,8 @@ class _Inference:
             self.nodes.append(node)
             return
         except (ArithmeticError, ValueError) as error:  # of numbers that no rule had in mind
-            told = ShapeError(f"a number is out of range: {error}", code="out-of-range")
-            self.diagnostics.append(self._located(node, told, known))
+            fault = ShapeError(f"a number is out of range: {error}", code="out-of-range")
+            self.diagnostics.append(self._located(node, fault, known))
             self.nodes.append(node)
             return
         if self.catalog[node.op].dynamic or not self.loose.isdisjoint(node.inputs):

@@ -40,19 +40,23 @@ def counted(
         what is displayed alone. A weight that Caffe drops is left out.
     """
     read = {value for node in nodes for value in node.inputs}
-    under, found, told = _under_losses(nodes, {*written, *unwritten}), Weights(), list[Diagnostic]()
+    under, found, reported = (
+        _under_losses(nodes, {*written, *unwritten}),
+        Weights(),
+        list[Diagnostic](),
+    )
     for node in nodes:
         moved = any(value in written and value in read for value in node.outputs)
         for place, value in enumerate(node.outputs):
             if value in unwritten:
                 found[value] = 0.0 if value in read else 1.0
                 if value in read:
-                    told.append(_replaced(node) if value in under else _idle(node, phase))
+                    reported.append(_replaced(node) if value in under else _idle(node, phase))
             elif value in written and moved and value not in read:
-                told.append(_dropped(node, place, written[value], phase))
+                reported.append(_dropped(node, place, written[value], phase))
             elif value in written:
                 found[value] = written[value]
-    return found, told
+    return found, reported
 
 
 def _under_losses(nodes: Sequence[Node], losses: Collection[str]) -> set[str]:

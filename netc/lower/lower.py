@@ -139,8 +139,8 @@ def _params(walk: _LayerWalk, layer: Message, op: ErasedOp) -> object:
             for d in error.diagnostics
         )
     except (ArithmeticError, ValueError) as error:  # of numbers that no rule had in mind
-        told = f"layer `{layer.get('name')}` ({op.name}): a number is out of range: {error}"
-        walk.collector.add(Diagnostic("out-of-range", told, layer.span))
+        text = f"layer `{layer.get('name')}` ({op.name}): a number is out of range: {error}"
+        walk.collector.add(Diagnostic("out-of-range", text, layer.span))
     return _FAULTY
 
 
@@ -372,8 +372,8 @@ def _graph(walk: _LayerWalk) -> Graph:
         if v not in walk.read and v not in walk.hidden
     ]
     phase = walk.state.phase
-    losses, told = counted(walk.nodes, walk.losses, walk.unwritten_losses, phase)
-    walk.collector.extend(told)
+    losses, reported = counted(walk.nodes, walk.losses, walk.unwritten_losses, phase)
+    walk.collector.extend(reported)
     return Graph(
         walk.net.get("name"),
         blobs.renamed(walk.nodes, names),

@@ -63,15 +63,15 @@ def _type(layer: Block) -> str:
     return ""
 
 
-def _is_unknown(told: Diagnostic, layers: Sequence[Block]) -> bool:
+def _is_unknown(diagnostic: Diagnostic, layers: Sequence[Block]) -> bool:
     """Whether a complaint is of an unknown field of a data layer, and of no very near name."""
-    if told.code != "unknown-field" or told.span is None:
+    if diagnostic.code != "unknown-field" or diagnostic.span is None:
         return False
     for layer in layers:
-        if _within(told.span, layer.span):
-            name = told.span.text
+        if _within(diagnostic.span, layer.span):
+            name = diagnostic.span.text
             own = name.replace("_", "") == f"{_type(layer)}param".lower().replace("_", "")
-            return own or not any(_is_mistake(name, help) for help in told.help)
+            return own or not any(_is_mistake(name, help) for help in diagnostic.help)
     return False
 
 

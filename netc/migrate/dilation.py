@@ -32,8 +32,8 @@ def _rename(layer: Message) -> Upgraded:
     dilation = message.entries[_ONE] if written == [_ONE] else _both(message)
     renamed = message.without(*written).with_entries(dilation=dilation)
     entry = layer.entries[_PARAM][-1]._replace(value=renamed)
-    told = " and ".join(f"`{name}`" for name in written)
-    change = Change("dilation", f"{told} became `dilation`", message.name_span_of(written[0]))
+    listed = " and ".join(f"`{name}`" for name in written)
+    change = Change("dilation", f"{listed} became `dilation`", message.name_span_of(written[0]))
     return Upgraded(layer.with_entries(**{_PARAM: (entry,)}), (change,))
 
 

@@ -179,10 +179,10 @@ def _deformable_reading(layer: Message) -> TypeReading | None:
     param = layer.get("deformable_psroi_pooling_param")
     if not param.has("pooled_size") or param.get("pooled_size") == param.get("group_size"):
         return None
-    return TypeReading(erased(DEFORMABLE_PSROI), _TOLD)
+    return TypeReading(erased(DEFORMABLE_PSROI), _READ_AS)
 
 
-_TOLD = (
+_READ_AS = (
     "deformable_psroi_pooling_param",
     "the top has `group_size` bins along a side, as in makefile/frcnn, which does not read "
     "`pooled_size`; where Deformable ConvNets come from, there are `pooled_size` bins",

@@ -175,10 +175,10 @@ def _reading(layer: Message) -> TypeReading | None:
     param = layer.get("focal_loss_param")
     if not param.has("type") or param.get("type") == "ONEADDP" or param.get("alpha") == 1:
         return None
-    return TypeReading(erased(FOCAL_LOSS), _TOLD)
+    return TypeReading(erased(FOCAL_LOSS), _READ_AS)
 
 
-_TOLD = (
+_READ_AS = (
     "focal_loss_param",
     "the loss is `alpha` times (1 - p)^gamma, as in makefile/frcnn; happynear/caffe-windows reads "
     "the same text as (`alpha` - p)^gamma",

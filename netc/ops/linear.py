@@ -111,7 +111,7 @@ def _inner_product(
     return (y.reshape(*x.shape[:axis], params.num_output),)
 
 
-_TOLD = (
+_READ_AS = (
     "bottom",
     "with more bottoms than one it is NormFace's, whose second bottom is the weights and whose "
     "third is the bias; BVLC's takes exactly 1 and has trained arrays",
@@ -122,7 +122,9 @@ _TOLD = (
 def _by_bottom(layer: Message) -> TypeReading | None:
     """NormFace's and OpenCV's: with two bottoms the weights are the second, a third is the bias."""
     return (
-        TypeReading(erased(BOTTOM_PRODUCT), _TOLD) if len(layer.get("bottom")) in (2, 3) else None
+        TypeReading(erased(BOTTOM_PRODUCT), _READ_AS)
+        if len(layer.get("bottom")) in (2, 3)
+        else None
     )
 
 

@@ -53,7 +53,7 @@ def _relu_cost(params: ReLUParams, inputs: Sequence[Shape], outputs: Sequence[Sh
     return per_output(2 if params.negative_slope else 1)(params, inputs, outputs)
 
 
-_TOLD = (
+_READ_AS = (
     "top",
     "with a second top it is DeconvNet's, whose second top is 1 where the bottom is above 0; "
     "BVLC's takes exactly 1",
@@ -65,7 +65,7 @@ def _bounded_reading(layer: Message) -> TypeReading | None:
     """Synopsys's bounds of a ReLU: a ReLU6 of another bound, or one with a least value too."""
     param = layer.get("relu_param")
     if len(layer.get("top")) == 2:
-        return TypeReading(erased(RELU_MASK), _TOLD)
+        return TypeReading(erased(RELU_MASK), _READ_AS)
     least = fork_field(param, "minimum", 0.0)
     if least == 0 and _greatest(param) == math.inf:
         return None

@@ -221,7 +221,7 @@ def _op(name: str, reference: Kernel[RegionSampleParams]) -> OpDef[RegionSampleP
 
 GREATEST, MEAN = _op("ROIAlignGreatest", _greatest), _op("ROIAlignMean", _mean)
 
-_TOLD = (
+_READ_AS = (
     "roi_align_param",
     "without `sampling_ratio` it is the greatest of four sums of a cell's elements, as in "
     "jasjeetIM/Mask-RCNN and synopsys-caffe; forks after Detectron take the mean of samples",
@@ -235,7 +235,7 @@ def sampled_reading(layer: Message) -> TypeReading | None:
         return None
     if layer.get("roi_align_param").has("sampling_ratio"):
         return TypeReading(erased(MEAN))
-    return TypeReading(erased(GREATEST), _TOLD)
+    return TypeReading(erased(GREATEST), _READ_AS)
 
 
 READINGS = (GREATEST, MEAN)

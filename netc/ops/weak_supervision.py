@@ -196,10 +196,10 @@ def _weighted_reading(layer: Message) -> TypeReading | None:
     said = loss.has("normalization") or loss.has("normalize")
     if len(layer.get("bottom")) < 3 or said:
         return None
-    return TypeReading(erased(WEIGHTED_SOFTMAX), _TOLD)
+    return TypeReading(erased(WEIGHTED_SOFTMAX), _READ_AS)
 
 
-_TOLD = (
+_READ_AS = (
     "type",
     "it is divided by the sum of the weights, at least 1, as in the forks whose source is at hand; "
     "one may divide by the number of labels",

@@ -297,8 +297,8 @@ def _read_mean(file: MeanFile, outside: bool) -> Array:
     try:
         return load_mean(path)
     except NetcError as error:
-        told = [replace(d, span=d.span or file.span) for d in error.diagnostics]
-        raise NetcError(told) from None
+        diagnostics = [replace(d, span=d.span or file.span) for d in error.diagnostics]
+        raise NetcError(diagnostics) from None
 
 
 def arranged(array: AnyArray, said: InputTransform) -> AnyArray:

@@ -336,8 +336,8 @@ def _showing_progress() -> Iterator[None]:
     try:
         yield
     except NetcError as error:
-        told = [replace(d, span=None, notes=()) for d in error.diagnostics]
-        raise WorkerError(_MARK + b64encode(pickle.dumps(told)).decode()) from None
+        diagnostics = [replace(d, span=None, notes=()) for d in error.diagnostics]
+        raise WorkerError(_MARK + b64encode(pickle.dumps(diagnostics)).decode()) from None
 
 
 def _cause(error: Exception) -> Exception:

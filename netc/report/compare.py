@@ -66,12 +66,12 @@ def compare(first: NetProfile, second: NetProfile) -> Comparison:
 
 def _entries(profile: NetProfile) -> dict[str, ComparedLayer]:
     fields = {layer.name: _fields(layer) for layer in profile.layers}
-    told = (line for line in lines(profile) if not line.module)
+    shown = (line for line in lines(profile) if not line.module)
     return {
         line.path: ComparedLayer(
             line, tuple(_unbatched(s, profile.batch) for s in line.shapes), fields[line.path]
         )
-        for line in told
+        for line in shown
     }
 
 
@@ -90,8 +90,8 @@ def _plainly(fields: Mapping[str, Any]) -> dict[str, object]:
     found = {}
     for name, value in fields.items():
         inner = isinstance(value, dict) and name == "window"
-        told = {name: value} if not inner else _plainly(value)
-        found.update({n: _for_all_axes(v) for n, v in told.items()})
+        shown = {name: value} if not inner else _plainly(value)
+        found.update({n: _for_all_axes(v) for n, v in shown.items()})
     return {n: v for n, v in found.items() if n not in ("", "planar") and _DEFAULTS.get(n) != v}
 
 
@@ -201,8 +201,8 @@ def table(comparison: Comparison, every: bool = False) -> Table:
     Marks: + added, - removed, ~ changed, = renamed.
     """
     columns = (Column("  layer"), Column("type"), Column("output"), Column("params", True))
-    told = (pair for pair in comparison.pairs if every or pair.status != "same")
-    return Table(columns, tuple(row for pair in told for row in _rows(pair)))
+    shown = (pair for pair in comparison.pairs if every or pair.status != "same")
+    return Table(columns, tuple(row for pair in shown for row in _rows(pair)))
 
 
 def _rows(pair: LayerPair) -> Iterator[Row]:

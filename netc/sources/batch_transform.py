@@ -57,9 +57,9 @@ def transformed(
     """
     channels, height, width = pictures[0].shape
     if any(picture.shape != pictures[0].shape for picture in pictures):
-        told = names()
-        rows = [transform.apply(p, told[i], position, i) for i, p in enumerate(pictures)]
-        return stacked(rows, transform.source, told)
+        described = names()
+        rows = [transform.apply(p, described[i], position, i) for i, p in enumerate(pictures)]
+        return stacked(rows, transform.source, described)
     high, wide = transform.crop or (height, width)
     windows, mirrored = _windows(transform, len(pictures), (high, wide), (height, width), position)
     made = np.empty((len(pictures), channels, high, wide), np.float32)

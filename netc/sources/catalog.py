@@ -167,9 +167,9 @@ def _check_known(layers: Sequence[Message]) -> None:
     Raises:
         NetcError: unknown-data-field.
     """
-    told = [replace(d, severity="error") for layer in layers for d in passed_over(layer)]
-    if told:
-        raise NetcError(told)
+    errors = [replace(d, severity="error") for layer in layers for d in passed_over(layer)]
+    if errors:
+        raise NetcError(errors)
 
 
 def _phase(layer: Message, state: NetState) -> str:

@@ -125,22 +125,22 @@ def open_database(path: Path, backend: str, source: DataLayer) -> Database:
         NetcError: file-not-found; missing-package; bad-record, where it is damaged or no database.
     """
 
-    def told(error: Exception) -> NetcError:
+    def complaint(error: Exception) -> NetcError:
         message = f"`{path}` cannot be read as a database ({backend}): {reason(error)}"
         return source.fault("bad-record", message, "data_param.source")
 
     if not path.exists():
         raise source.fault("file-not-found", f"there is no database `{path}`", "data_param.source")
-    with strangers_bytes(told):
-        return _Guarded(_Lmdb(path) if backend == "LMDB" else _LevelDb(path), told)
+    with strangers_bytes(complaint):
+        return _Guarded(_Lmdb(path) if backend == "LMDB" else _LevelDb(path), complaint)
 
 
 class _Guarded:
     """A database of which whatever its library raises is told as a fault of its file."""
 
-    def __init__(self, database: Database, told: Callable[[Exception], NetcError]) -> None:
+    def __init__(self, database: Database, complaint: Callable[[Exception], NetcError]) -> None:
         self._database = database
-        self._told = told
+        self._told = complaint
 
     def keys(self) -> list[bytes]:
         with strangers_bytes(self._told):

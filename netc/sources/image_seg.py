@@ -58,8 +58,8 @@ class ImageSegSource:
         self._kind = str(fork_field(param, "label_type", "IMAGE"))
         self._ignored = int(fork_field(param, "ignore_label", 255))
         if not 0 <= self._ignored <= 255:
-            told = f"`ignore_label` is {self._ignored}, and labels are bytes"
-            raise source.fault("out-of-range", told, f"{_BLOCK}.ignore_label", "0 to 255")
+            message = f"`ignore_label` is {self._ignored}, and labels are bytes"
+            raise source.fault("out-of-range", message, f"{_BLOCK}.ignore_label", "0 to 255")
         self._resized = self._together(_BLOCK, "new_height", "new_width")
         self._crop = self._crop_size()
         self._mirror = bool(transform.get("mirror"))

@@ -52,10 +52,10 @@ def open_picture(
     """
     from PIL import Image
 
-    def told(error: Exception) -> NetcError:
+    def complaint(error: Exception) -> NetcError:
         return bad(f"cannot be read as an image: {reason(error)}")
 
-    with strangers_bytes(told), PILLOW_QUIET:
+    with strangers_bytes(complaint), PILLOW_QUIET:
         with Image.open(file, formats=tuple(FORMATS)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has {image.width}x{image.height} pixels, over {MAX_PIXELS:,}")

@@ -119,15 +119,15 @@ def _sampler(source: DataLayer, written: Message) -> Sampler:
     scale = shape.get("min_scale"), shape.get("max_scale")
     aspect = shape.get("min_aspect_ratio"), shape.get("max_aspect_ratio")
     if not 0 < scale[0] <= scale[1] <= 1:
-        told = f"scales are {scale[0]:g} to {scale[1]:g}"
-        raise _bad(source, shape, "max_scale", told, "they rise, above 0 and at most to 1")
+        given = f"scales are {scale[0]:g} to {scale[1]:g}"
+        raise _bad(source, shape, "max_scale", given, "they rise, above 0 and at most to 1")
     if not 0 < aspect[0] <= aspect[1] < float("inf"):
-        told = f"aspect ratios are {aspect[0]:g} to {aspect[1]:g}"
-        raise _bad(source, shape, "max_aspect_ratio", told, "they rise, above 0")
+        given = f"aspect ratios are {aspect[0]:g} to {aspect[1]:g}"
+        raise _bad(source, shape, "max_aspect_ratio", given, "they rise, above 0")
     trials = int(written.get("max_trials"))
     if trials > _MAX_TRIALS:
-        told = f"`max_trials` is {trials:,}"
-        raise _bad(source, written, "max_trials", told, f"it is at most {_MAX_TRIALS:,}")
+        given = f"`max_trials` is {trials:,}"
+        raise _bad(source, written, "max_trials", given, f"it is at most {_MAX_TRIALS:,}")
     limits: dict[str, Limits] = {}
     for name in _MEASURES:
         ends = constraint.optional(f"min_{name}"), constraint.optional(f"max_{name}")
@@ -137,6 +137,6 @@ def _sampler(source: DataLayer, written: Message) -> Sampler:
     return Sampler(scale, aspect, limits, most, trials)
 
 
-def _bad(source: DataLayer, at: Message, name: str, told: str, rule: str) -> NetcError:
-    message = f"layer `{source.name}` (AnnotatedData): {told}"
+def _bad(source: DataLayer, at: Message, name: str, given: str, rule: str) -> NetcError:
+    message = f"layer `{source.name}` (AnnotatedData): {given}"
     return at.error(name, "out-of-range", message, rule)

@@ -197,20 +197,20 @@ def changed_files(named: NamedFiles) -> list[str]:
 
 def differences(found: Mapping[str, AnyArray], again: Mapping[str, AnyArray]) -> list[str]:
     """The differences between a certificate and a new comparison, in words; none if it holds."""
-    told: list[str] = []
+    unlike: list[str] = []
     if found["inputs"]["blobs"] != again["inputs"]["blobs"]:
-        told.append("the inputs are not those of the certificate")
+        unlike.append("the inputs are not those of the certificate")
     before = {entry["blob"]: entry for entry in found["blobs"]}
     after = {entry["blob"]: entry for entry in again["blobs"]}
-    told += [f"blob `{name}` is compared no more" for name in before if name not in after]
+    unlike += [f"blob `{name}` is compared no more" for name in before if name not in after]
     tolerance = float(found["tolerance"])
     for name, entry in after.items():
         was = before.get(name)
         if was is not None and _within(was, tolerance) != _within(entry, tolerance):
             verb = "departs now" if _within(was, tolerance) else "is equal now"
             error = float(entry["relative_error"])
-            told.append(f"blob `{name}` {verb}: its relative error is {error:.2g}")
-    return told
+            unlike.append(f"blob `{name}` {verb}: its relative error is {error:.2g}")
+    return unlike
 
 
 def _within(entry: Mapping[str, Any], tolerance: float) -> bool:

@@ -24,13 +24,13 @@ def sizes_of_data(path: Path, net: Message) -> tuple[dict[str, Shape], list[Diag
         net: its NetParameter in the current format.
     """
     found: dict[str, Shape] = {}
-    told: list[Diagnostic] = []
+    reported: list[Diagnostic] = []
     for layer in net.get("layer"):
         for top, shape, file in (*_of_mean(layer, path.parent), *_of_database(layer, path.parent)):
             if top not in found:
                 found[top] = shape
-                told.append(_told(layer, top, shape, file))
-    return found, told
+                reported.append(_assumed(layer, top, shape, file))
+    return found, reported
 
 
 def _of_mean(layer: Message, folder: Path) -> Iterator[tuple[str, Shape, Path]]:
@@ -91,7 +91,7 @@ def _inside(name: str, folder: Path) -> Path | None:
         return None
 
 
-def _told(layer: Message, top: str, shape: Shape, file: Path) -> Diagnostic:
+def _assumed(layer: Message, top: str, shape: Shape, file: Path) -> Diagnostic:
     return Diagnostic(
         "assumed-size",
         f"layer `{layer.get('name')}` does not tell the size of `{top}`; `{file.name}` beside it "

@@ -78,8 +78,8 @@ def deploy(
     kept = with_layers(kept, _regions_passed(kept.get("layer"), changes))
     headed, wanted = _headed(kept, tuple(until), changes)
     part = layers_before(headed, wanted)
-    told = {change.span for change in changes}
-    changes += (change for change in _dropped(kept, part) if change.span not in told)
+    reported = {change.span for change in changes}
+    changes += (change for change in _dropped(kept, part) if change.span not in reported)
     cleaned = with_layers(part, map(without_training, part.get("layer")))
     return _with_sources(net, cleaned, Sources(shapes, batch, weights), changes)
 
@@ -123,8 +123,8 @@ def _regions_passed(layers: Sequence[Message], changes: list[Change]) -> Iterato
         if kind in PASSES_REGIONS and layer.get("bottom") and layer.get("top"):
             old, new = layer.get("top")[0], layer.get("bottom")[0]
             renamed[old] = new
-            told = f"`{layer.get('name')}` ({kind}) went; what read `{old}` reads `{new}`"
-            changes.append(Change(_STEP, told, layer.span))
+            text = f"`{layer.get('name')}` ({kind}) went; what read `{old}` reads `{new}`"
+            changes.append(Change(_STEP, text, layer.span))
         elif renamed.keys() & set(layer.get("bottom")):
             bottoms = [renamed.get(blob, blob) for blob in layer.get("bottom")]
             yield with_texts(layer, "bottom", bottoms)
@@ -185,8 +185,8 @@ def _dropped(before: Message, after: Message) -> Iterator[Change]:
         if layer.get("name") in left or role(layer) == "source":
             continue
         what = words.get(role(layer), "nothing that is given back depends on it")
-        told = f"layer `{layer.get('name')}` ({layer.get('type')}) went: {what}"
-        yield Change(_STEP, told, layer.span)
+        text = f"layer `{layer.get('name')}` ({layer.get('type')}) went: {what}"
+        yield Change(_STEP, text, layer.span)
 
 
 def _with_sources(net: Message, body: Message, sources: Sources, changes: list[Change]) -> Deployed:
@@ -201,8 +201,8 @@ def _with_sources(net: Message, body: Message, sources: Sources, changes: list[C
         own = with_inputs(net, body, sources._replace(batch=None))
         other = build(own.message, inputs=own.shapes)
         if not _errors(other):
-            told = f"the batch stays {own.batch}: the net cannot have {sources.batch}"
-            changes = [*changes, *own.changes, Change(_STEP, told)]
+            text = f"the batch stays {own.batch}: the net cannot have {sources.batch}"
+            changes = [*changes, *own.changes, Change(_STEP, text)]
             return Deployed(own.message, tuple(changes), other, own.diagnostics)
         raise NetcError(first_of(_errors(built)))
     return Deployed(made.message, (*changes, *made.changes), built, made.diagnostics)

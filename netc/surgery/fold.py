@@ -84,7 +84,7 @@ def fold(
     after = loaded(message, made, TEST._replace(phase=state.phase), inputs)
     pairs = _pairs(before.graph, graph, after.graph, applied)
     errors = proven(before.graph, after.graph, pairs=pairs, feeds=feeds, tolerance=tolerance)
-    changes, kept = _told(before.messages, graph, applied)
+    changes, kept = _changes_of(before.messages, graph, applied)
     return Folded(message, made, changes, kept, errors)
 
 
@@ -92,8 +92,8 @@ def _until_nothing_changes(graph: Graph) -> tuple[Graph, tuple[Applied, ...]]:
     """The graph folded again and again: what goes makes room for more."""
     applied: list[Applied] = []
     for _ in range(_MAX_ROUNDS):
-        done, told = run_passes(graph, _PASSES)
-        applied += told
+        done, found = run_passes(graph, _PASSES)
+        applied += found
         if done is graph:
             break
         graph = done
@@ -129,7 +129,7 @@ def _pairs(
     }
 
 
-def _told(
+def _changes_of(
     messages: Mapping[str, Message], graph: Graph, applied: Sequence[Applied]
 ) -> tuple[tuple[Change, ...], tuple[Diagnostic, ...]]:
     """What was folded, and why what is left stays."""

@@ -288,7 +288,7 @@ def _unknown(
     sources: Sources,
     fitting: range,
 ) -> NetcError:
-    told = show(partial)
+    listed = show(partial)
     shape = "1,CHANNELS,HEIGHT,WIDTH"
     if partial is not None:
         words = ("1", "CHANNELS", "HEIGHT", "WIDTH")
@@ -296,7 +296,7 @@ def _unknown(
         sizes = (n if s is None else str(s) for n, s in zip(names, partial, strict=True))
         shape = ",".join(sizes)
     message = (
-        f"layer `{layer.get('name')}`: the text tells of `{top}` only that its shape is {told}"
+        f"layer `{layer.get('name')}`: the text tells of `{top}` only that its shape is {listed}"
     )
     help = [f"give it with --input-shape {top}={shape}, or inputs={{'{top}': (...)}}"]
     if not fitting:
@@ -322,5 +322,5 @@ def _sizes_change(layer: Message, shapes: Mapping[str, Shape]) -> Change:
     name, kind = layer.get("name"), layer.get("type")
     if not shapes:
         return Change("deploy", f"layer `{name}` ({kind}) went: nothing needs its tops", layer.span)
-    told = ", ".join(f"`{top}` of {show(s)}" for top, s in shapes.items())
-    return Change("deploy", f"layer `{name}` ({kind}) became an Input: {told}", layer.span)
+    listed = ", ".join(f"`{top}` of {show(s)}" for top, s in shapes.items())
+    return Change("deploy", f"layer `{name}` ({kind}) became an Input: {listed}", layer.span)

@@ -194,14 +194,14 @@ class _Match:
 
         Layers that no output depends on are passed over.
         """
-        lacking, told = [], set(self.faulty)
+        lacking, reported = [], set(self.faulty)
         for node in live_nodes(self.graph) if self.graph.outputs else self.graph.nodes:
             parameters = []
             for name in node.parameters:
                 owner = self.graph.parameters[name].owner or name
                 known = self.graph.parameters[owner].array is not None or owner in self.arrays
-                if not known and owner not in told and name not in told:
-                    told.add(owner)
+                if not known and owner not in reported and name not in reported:
+                    reported.add(owner)
                     parameters.append(self.graph.parameters[owner])
             if parameters:
                 lacking.append((node, parameters))

@@ -59,8 +59,8 @@ def check_numbers(graph: Graph, telling: Sequence[Node], status: NDArray[np.floa
     Raises:
         NetcError: region-out-of-range, index-out-of-range.
     """
-    told = status.view(np.int64)
-    for number, node in zip(told.tolist(), telling, strict=False):
+    numbers = status.view(np.int64)
+    for number, node in zip(numbers.tolist(), telling, strict=False):
         if number < 0:
             (given,) = struct.unpack("<f", struct.pack("<I", -1 - number))
             raise reference.at_layer(_fault(graph, node, given), node)
@@ -80,7 +80,7 @@ def of_exact_size(
 ) -> dict[str, Array]:
     """The outputs with as many rows as were chosen: views of the whole."""
     names = [node.name for node in telling]
-    told = dict(zip(names, status.view(np.int64).tolist(), strict=False))
+    numbers = dict(zip(names, status.view(np.int64).tolist(), strict=False))
 
     def exact() -> Iterator[tuple[str, Array]]:
         for name, array in results.items():
@@ -88,6 +88,6 @@ def of_exact_size(
             if own is None:
                 yield name, array
             else:
-                yield name, array[(slice(None),) * own.axis + (slice(told[own.maker]),)]
+                yield name, array[(slice(None),) * own.axis + (slice(numbers[own.maker]),)]
 
     return dict(exact())

@@ -362,8 +362,8 @@ class DeviceContext:
             return None
         seen = self.device.view(self._faults, 0, (2 * len(self.program.faults),), (4,), np.float32)
         numbers = self.device.to_host(seen).reshape(-1, 2)
-        told = zip(numbers, self.program.faults, strict=True)
-        return next((fault(float(value)) for (times, value), fault in told if times), None)
+        counted = zip(numbers, self.program.faults, strict=True)
+        return next((fault(float(value)) for (times, value), fault in counted if times), None)
 
     def start(self, call: KernelCall | ArrayStep) -> None:
         """Start one step."""

@@ -90,7 +90,7 @@ def by_definition(context: EmitContext, node: Node) -> Sweeps:
     graph, chooses = context.graph, CATALOG[node.op].dynamic and node.name in context.status
     inputs, outputs = ([(context.view(v), graph.shape(v)) for v in names]
                        for names in (node.inputs, node.outputs))  # fmt: skip
-    told = [(dense(context.status[node.name], 1, 1, 1, 2), (2,))] if chooses else []
+    number_of_rows = [(dense(context.status[node.name], 1, 1, 1, 2), (2,))] if chooses else []
 
     def run(*arrays: Array) -> None:
         # The definitions may return their inputs, and an output may lie where an input does.
@@ -106,7 +106,7 @@ def by_definition(context: EmitContext, node: Node) -> Sweeps:
 
     # Of several results one may be an input as it is, which writing another must not destroy.
     alone = len(node.outputs) == 1
-    step = PythonStep(node.name, run, (*inputs, *outputs, *told), reads_first=alone)
+    step = PythonStep(node.name, run, (*inputs, *outputs, *number_of_rows), reads_first=alone)
     read, written = [view for view, _ in inputs], [view for view, _ in outputs]
     if alone:
         return [sweep_of(lambda: [step], (), written, pointwise=read)]
@@ -115,8 +115,8 @@ def by_definition(context: EmitContext, node: Node) -> Sweeps:
 
 def _write_rows(targets: Sequence[Array], results: Sequence[Array], axis: int) -> None:
     """Rows that were chosen, zeros behind them, and their number; the last target is for that."""
-    *places, told = targets
+    *places, number_of_rows = targets
     for target, result in zip(places, results, strict=True):
         target[...] = 0
         target[tuple(map(slice, result.shape))] = result
-    told.view(np.int64)[0] = results[0].shape[axis]
+    number_of_rows.view(np.int64)[0] = results[0].shape[axis]
