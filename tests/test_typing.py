@@ -25,7 +25,7 @@ MOST = {
     "ir": 4,
     "language": 8,
     "lower": 4,
-    "ops": 50,
+    "ops": 34,
     "predict": 98,
     "quantize": 11,
     "ranks": 7,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 
 from netc.ir.types import Shape, count
 from netc.numeric import np
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.ops.array import AnyArray, Arrays, Namespace, namespace
 from netc.ops.axes import axis_in
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
@@ -75,15 +74,16 @@ def _accuracy(params: AccuracyParams, inputs: Arrays, weights: Arrays) -> tuple[
 
 
 def _by_class(
-    index: AnyArray, right: AnyArray, kept: AnyArray, classes: int, xp: ModuleType
+    index: AnyArray, right: AnyArray, kept: AnyArray, classes: int, xp: Namespace
 ) -> AnyArray:
     hits = xp.bincount(index[right], minlength=classes)
     return _share(hits, xp.bincount(index[kept], minlength=classes), xp)
 
 
-def _share(part: AnyArray, of: AnyArray, xp: ModuleType) -> AnyArray:
+def _share(part: AnyArray, of: AnyArray, xp: Namespace) -> AnyArray:
     """``part / of`` as float32, 0 where there is nothing to share."""
-    return xp.where(of == 0, 0, part / xp.maximum(of, 1)).astype(np.float32)
+    result: AnyArray = xp.where(of == 0, 0, part / xp.maximum(of, 1)).astype(np.float32)
+    return result
 
 
 ACCURACY = OpDef(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
 from netc.numeric import np
 
@@ -23,15 +22,27 @@ else:
 Arrays = Sequence[AnyArray]
 
 
-def namespace(*arrays: object) -> ModuleType:
+class Namespace(Protocol):
+    """NumPy, or a library with its interface, as definitions use it: its functions give arrays."""
+
+    add: np.ufunc
+    float32: type[np.float32]
+    float64: type[np.float64]
+    int64: type[np.int64]
+
+    def __getattr__(self, name: str, /) -> Callable[..., AnyArray]:
+        """A function of the library."""
+
+
+def namespace(*arrays: object) -> Namespace:
     """The module (numpy or cupy) whose functions take these arrays.
 
     Scalars count as NumPy's; the first argument that is an array of another library decides.
     """
     for array in arrays:
         if not isinstance(array, (np.ndarray, np.generic, int, float)):
-            return sys.modules[type(array).__module__.partition(".")[0]]
-    return np
+            return cast(Namespace, sys.modules[type(array).__module__.partition(".")[0]])
+    return cast(Namespace, np)
 
 
 def contiguous(array: AnyArray, dtype: DTypeLike | None = None) -> AnyArray:

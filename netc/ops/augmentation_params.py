@@ -164,7 +164,8 @@ def inside_spatial(
 
 def _is_inside(at: AnyArray, size: tuple[int, int]) -> bool:
     x, y = np.floor(at).tolist()
-    return 0 <= x <= size[1] - 2 and 0 <= y <= size[0] - 2
+    result: bool = 0 <= x <= size[1] - 2 and 0 <= y <= size[0] - 2
+    return result
 
 
 def transform(given: Mapping[str, float], size: tuple[int, int], crop: tuple[int, int]) -> AnyArray:

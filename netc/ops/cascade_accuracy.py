@@ -116,11 +116,13 @@ def _is_right(params: GridAccuracyParams, scores: AnyArray, targets: AnyArray) -
     """Whether a place's class is among the highest; of equal scores the first, or in MS-CNN the
     last class counts."""
     if params.apart:
-        return scores.argmax(axis=1) == targets
+        result: AnyArray = scores.argmax(axis=1) == targets
+        return result
     own = np.take_along_axis(scores, targets.clip(0, scores.shape[1] - 1)[:, None], axis=1)
     label = np.arange(scores.shape[1]).reshape(1, -1, 1, 1)
     better = (scores > own) | ((scores == own) & (label > targets[:, None]))
-    return better.sum(axis=1) < params.top_k
+    result = better.sum(axis=1) < params.top_k
+    return result
 
 
 def _mean(values: AnyArray) -> float:

@@ -110,7 +110,8 @@ def _class_losses(scores: AnyArray, targets: AnyArray) -> AnyArray:
     """Each place's loss for its class; (n, rows, columns)."""
     inside = targets.clip(0, scores.shape[1] - 1)
     chosen = np.take_along_axis(softmax(scores, 1), inside[:, None], axis=1)[:, 0]
-    return -np.log(np.maximum(chosen, _FLT_MIN))
+    result: AnyArray = -np.log(np.maximum(chosen, _FLT_MIN))
+    return result
 
 
 def _kept(

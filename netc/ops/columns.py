@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from netc.ir.types import Shape, count
 from netc.ops.array import AnyArray, namespace
@@ -32,7 +31,8 @@ def window_columns(
     shape = (image.shape[0], *(axis.kernel for axis in axes), *places)
     columns = namespace(image).zeros(shape, dtype=image.dtype)
     for element, outputs, inputs in met:
-        columns[(slice(None), *element, *outputs)] = image[(slice(None), *inputs)]
+        place: tuple[slice | int, ...] = (slice(None), *element, *outputs)
+        columns[place] = image[(slice(None), *inputs)]
     return columns
 
 
@@ -56,7 +56,7 @@ def at_least_one(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
     return axes or (Axis(size=1, kernel=1),)
 
 
-def add_columns(columns: Any, met: Sequence[Taps], image: AnyArray) -> None:
+def add_columns(columns: AnyArray, met: Sequence[Taps], image: AnyArray) -> None:
     """col2im of one image: add each column element to ``image``, in place, where it was read.
 
     Args:
@@ -65,4 +65,5 @@ def add_columns(columns: Any, met: Sequence[Taps], image: AnyArray) -> None:
         image: (channels, *sizes).
     """
     for element, outputs, inputs in met:
-        image[(slice(None), *inputs)] += columns[(slice(None), *element, *outputs)]
+        place: tuple[slice | int, ...] = (slice(None), *element, *outputs)
+        image[(slice(None), *inputs)] += columns[place]

@@ -192,10 +192,12 @@ def decoded_boxes(
     if not variance_in_target:
         coded = coded * variance
     if code_type == "CORNER":
-        return prior + coded
+        result: AnyArray = prior + coded
+        return result
     size = prior[..., 2:] - prior[..., :2]
     if code_type == "CORNER_SIZE":
-        return prior + coded * np.concatenate([size, size], axis=-1)
+        result = prior + coded * np.concatenate([size, size], axis=-1)
+        return result
     centre = coded[..., :2] * size + (prior[..., :2] + prior[..., 2:]) / 2
     half = np.exp(coded[..., 2:]) * size / 2
     return np.concatenate([centre - half, centre + half], axis=-1)

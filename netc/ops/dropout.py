@@ -81,10 +81,11 @@ def dropout_factor(params: DropoutParams, x: AnyArray, key: AnyArray | None) -> 
 
     ``key`` is the generator's key, float32 (4,); None stands for seed 0 and iteration 0.
     """
-    scale = x.dtype.type(params.scale)
+    scale: AnyArray = x.dtype.type(params.scale)
     if not params.sample:
         return scale
-    return (uniform(x, x.shape, params.seed, key) >= np.float32(params.ratio)) * scale
+    result: AnyArray = (uniform(x, x.shape, params.seed, key) >= np.float32(params.ratio)) * scale
+    return result
 
 
 def _one_bottom(params: DropoutParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -191,12 +192,13 @@ def _drop_path(params: DropPathParams, inputs: Arrays, weights: Arrays) -> Array
 
 def path_factor(params: DropPathParams, x: AnyArray, key: AnyArray | None) -> AnyArray:
     """What ``x`` is multiplied by, to broadcast: a number for each item, or one for the batch."""
-    scale = x.dtype.type(params.scale)
+    scale: AnyArray = x.dtype.type(params.scale)
     if not params.sample:
         return scale
     drawn = (x.shape[0], *(1,) * (x.ndim - 1)) if params.per_sample else (1,) * x.ndim
     dropped = np.float32(1 - params.survival)
-    return (uniform(x, drawn, params.seed, key) >= dropped) * scale
+    result: AnyArray = (uniform(x, drawn, params.seed, key) >= dropped) * scale
+    return result
 
 
 def _drop_path_cost(

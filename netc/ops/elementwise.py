@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from netc.ir.types import Shape, count, show
 from netc.numeric import np
@@ -101,9 +100,11 @@ def _product(params: EltwiseParams, inputs: Arrays) -> AnyArray:
 
 def _sum(params: EltwiseParams, inputs: Arrays) -> AnyArray:
     factors = params.coeff or (1.0,) * len(inputs)
-    total: Any = np.float32(0)
-    for factor, x in zip(factors, inputs, strict=True):
-        total = total + (x if factor == 1 else np.float32(factor) * x)
+    pairs = zip(factors, inputs, strict=True)
+    terms = (x if factor == 1 else np.float32(factor) * x for factor, x in pairs)
+    total: AnyArray = np.float32(0) + next(terms)
+    for term in terms:
+        total = total + term
     return total
 
 

@@ -62,7 +62,8 @@ class Focus(NamedTuple):
         xp, kind = namespace(p), p.dtype.type
         base = xp.maximum(kind(self.base) + kind(self.sign) * p, kind(_MIN_BASE))
         steep = kind(self.gamma * self.sign) * self._power(p) / base
-        return steep * self._log(p) * p + self._power(p)
+        result: AnyArray = steep * self._log(p) * p + self._power(p)
+        return result
 
     def _power(self, p: AnyArray) -> AnyArray:
         kind = p.dtype.type

@@ -136,7 +136,10 @@ def drawn_scales(params: ScaleFilterParams, like: AnyArray, key: AnyArray | None
     """A factor for each channel of each item, (num, channels, 1, 1); netc's own numbers."""
     drawn = uniform(like, (*like.shape[:2], 1, 1), params.seed, key)
     kind = like.dtype.type
-    return (kind(params.low) + kind(params.high - params.low) * drawn).astype(like.dtype)
+    result: AnyArray = (kind(params.low) + kind(params.high - params.low) * drawn).astype(
+        like.dtype
+    )
+    return result
 
 
 def _scale_filter(

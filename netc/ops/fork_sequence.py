@@ -110,9 +110,11 @@ def _markers(given: AnyArray, shape: Shape) -> AnyArray:
     """
     steps, streams = shape
     if given.ndim > 1 and given.shape[0] == steps:
-        return (given.reshape(shape) != 0).astype(np.float32)
+        result: AnyArray = (given.reshape(shape) != 0).astype(np.float32)
+        return result
     flat = given.reshape(-1)[np.add.outer(np.arange(steps), np.arange(streams))]
-    return (flat != 0).astype(np.float32)
+    result = (flat != 0).astype(np.float32)
+    return result
 
 
 @quietly

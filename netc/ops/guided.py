@@ -148,7 +148,8 @@ def _parse_insanity(layer: Message, context: LayerContext) -> InsanityParams:
 def insanity_factor(params: InsanityParams, x: AnyArray, key: AnyArray | None) -> AnyArray:
     """What the negative elements of ``x`` are multiplied by: an array of its shape, or a scalar."""
     if not params.sample:
-        return x.dtype.type(1 / params.mean)
+        result: AnyArray = x.dtype.type(1 / params.mean)
+        return result
     drawn = uniform(x, x.shape, params.seed, key)
     with np.errstate(all="ignore"):
         return (1 / (params.low + (params.high - params.low) * drawn)).astype(x.dtype)

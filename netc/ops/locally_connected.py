@@ -9,12 +9,11 @@ arithmetic over square windows in ``local_param``, its weights in another shape.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from netc.ir.types import Shape, count
 from netc.numeric import np
 from netc.ops.activation import ONE_TO_ONE
-from netc.ops.array import Arrays, namespace
+from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.convolution import CONVOLUTION
 from netc.ops.convolution_params import ConvolutionParams, channel_axis, convolution_axes
 from netc.ops.define import Cost, LayerContext, OpDef, ShapeError, WeightSpec
@@ -61,14 +60,15 @@ def _connect(params: ConvolutionParams, inputs: Arrays, weights: Arrays) -> Arra
     (x,) = inputs
     xp, group = namespace(x), params.group
     axes = convolution_axes(params, x.shape)
-    images: Any = x.reshape(-1, group, _channels(params, x.shape), *(a.size for a in axes))
-    weight: Any = weights[0].reshape(group, -1, *_weight_shape(params, x.shape)[1:])
+    images: AnyArray = x.reshape(-1, group, _channels(params, x.shape), *(a.size for a in axes))
+    weight: AnyArray = weights[0].reshape(group, -1, *_weight_shape(params, x.shape)[1:])
     y = xp.zeros((len(images), *weight.shape[:2], *(a.out for a in axes)), dtype=x.dtype)
     everything = (slice(None),)
     with np.errstate(all="ignore"):
         for element, outputs, seen in taps(axes):
             patch = images[(*everything * 3, *seen)]
-            factor = weight[(*everything * 3, *element, *outputs)]
+            own: tuple[slice | int, ...] = (*everything * 3, *element, *outputs)
+            factor = weight[own]
             y[(*everything * 3, *outputs)] += xp.einsum("ngc...,gmc...->ngm...", patch, factor)
         result = y.reshape(_shape(params, (x.shape,))[0])
         if params.bias:

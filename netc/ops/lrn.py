@@ -119,13 +119,15 @@ def _across(params: LRNParams, x: AnyArray, axis: Axis) -> AnyArray:
     for tap in axis.taps():
         total[:, tap.outputs] += squares[:, tap.inputs]
     kind = x.dtype.type
-    return kind(params.k) + kind(params.alpha) / kind(params.local_size) * total
+    result: AnyArray = kind(params.k) + kind(params.alpha) / kind(params.local_size) * total
+    return result
 
 
 def _within(params: LRNParams, x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
     """1 + alpha * the average of squares over the plane's neighbourhood, padding included."""
     kind = x.dtype.type
-    return kind(1) + kind(params.alpha) * average(x * x, axes)
+    result: AnyArray = kind(1) + kind(params.alpha) * average(x * x, axes)
+    return result
 
 
 LRN = OpDef(

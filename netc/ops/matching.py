@@ -79,7 +79,8 @@ def encoded(code: str, boxes: AnyArray, priors: AnyArray) -> AnyArray:
         return boxes - priors
     size = priors[:, 2:] - priors[:, :2]
     if code == "CORNER_SIZE":
-        return (boxes - priors) / np.concatenate([size, size], axis=1)
+        result: AnyArray = (boxes - priors) / np.concatenate([size, size], axis=1)
+        return result
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2 - (priors[:, :2] + priors[:, 2:]) / 2
     grown = np.log((boxes[:, 2:] - boxes[:, :2]) / size)
     return np.concatenate([centre / size, grown], axis=1)

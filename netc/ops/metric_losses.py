@@ -140,7 +140,8 @@ def distances(rows: AnyArray) -> AnyArray:
     """Euclidean distance of every two rows, (n, n), of (n, length)."""
     square = (rows * rows).sum(axis=1)
     squared = square[:, None] + square[None] - 2 * rows @ rows.T
-    return np.sqrt(np.maximum(squared, 0))
+    result: AnyArray = np.sqrt(np.maximum(squared, 0))
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,8 @@ def lifted_slopes(params: LiftedParams, inputs: Arrays) -> AnyArray:
         number += 1
     with np.errstate(all="ignore"):
         each = np.where(pull != 0, pull / far, 0)[:, :, None] * (rows[:, None] - rows[None])
-        return (each.sum(axis=1) - each.sum(axis=0)) / (2 * np.float64(number))
+        result: AnyArray = (each.sum(axis=1) - each.sum(axis=0)) / (2 * np.float64(number))
+        return result
 
 
 def _lifted_memory(params: LiftedParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:

@@ -207,14 +207,16 @@ def _conf_losses(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) ->
     if params.conf_loss == "SOFTMAX":
         return -np.log(np.maximum(target_probabilities(scores, targets), _FLT_MIN))
     wanted = np.arange(scores.shape[1]) == targets[:, None]
-    return _logistic(scores, wanted).sum(axis=1)
+    result: AnyArray = _logistic(scores, wanted).sum(axis=1)
+    return result
 
 
 def target_probabilities(scores: AnyArray, targets: AnyArray) -> AnyArray:
     """The softmax of each row's scores at its target, (rows,)."""
     shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
     chosen = np.take_along_axis(shifted, targets[:, None], axis=1)[:, 0]
-    return chosen / shifted.sum(axis=1)
+    result: AnyArray = chosen / shifted.sum(axis=1)
+    return result
 
 
 def _softmax_loss(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> float:
@@ -227,7 +229,8 @@ def _softmax_loss(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -
 
 
 def _logistic(scores: AnyArray, wanted: AnyArray) -> AnyArray:
-    return np.maximum(scores, 0) - scores * wanted + np.log1p(np.exp(-np.abs(scores)))
+    result: AnyArray = np.maximum(scores, 0) - scores * wanted + np.log1p(np.exp(-np.abs(scores)))
+    return result
 
 
 def _hardest(
@@ -263,7 +266,8 @@ def place_differences(
     if params.bp_inside:
         boxes = priors if params.match_priors else _decoded(params, image, max(label, 0))[at]
         difference = np.where((boxes < 0) | (boxes > 1), np.float32(0), difference)
-    return difference / variances if params.variance_in_target else difference
+    result: AnyArray = difference / variances if params.variance_in_target else difference
+    return result
 
 
 def _one_losses(params: MultiBoxParams, difference: AnyArray) -> AnyArray:

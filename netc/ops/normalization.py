@@ -124,7 +124,8 @@ def softmax(x: AnyArray, axis: int) -> AnyArray:
     if not x.size:
         return x
     shifted = namespace(x).exp(x - x.max(axis=axis, keepdims=True))
-    return shifted / shifted.sum(axis=axis, keepdims=True)
+    result: AnyArray = shifted / shifted.sum(axis=axis, keepdims=True)
+    return result
 
 
 def _softmax(params: SoftmaxParams, inputs: Arrays, weights: Arrays) -> Arrays:

@@ -124,7 +124,8 @@ def _codes(wanted: AnyArray, keys: AnyArray) -> AnyArray:
     if math.prod(extent) >= _CODES:
         raise OverflowError("the features are too far apart for the lattice")
     steps = np.cumprod([1, *extent[:-1]])
-    return (wanted - low) @ steps
+    result: AnyArray = (wanted - low) @ steps
+    return result
 
 
 def _beside(own: AnyArray, axis: int, keys: AnyArray, found: AnyArray) -> AnyArray:

@@ -95,7 +95,8 @@ def eigen_chromatic(
     parts = np.where(wide.reshape(3, 1, 1), parts * space.extent.reshape(3, 1, 1), parts)
     parts = _brightened(parts, own, space, np.where(coloured, wanted / strong, 1))
     made = np.tensordot(space.axes.T, parts, 1)
-    return np.maximum(np.minimum(made, most), 0)
+    result: AnyArray = np.maximum(np.minimum(made, most), 0)
+    return result
 
 
 def _brightened(

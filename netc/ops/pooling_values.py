@@ -7,11 +7,10 @@ pooling_layer.cpp and, for STOCHASTIC, pooling_layer.cu. Blobs are (num, channel
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from netc.numeric import np
 from netc.ops.array import AnyArray, namespace
-from netc.ops.window import Axis, taps
+from netc.ops.window import Axis, last_axes, taps
 
 _LOWEST = -(2 - 2.0**-23) * 2.0**127  # -FLT_MAX, what the largest of nothing is
 
@@ -102,7 +101,9 @@ def expected(x: AnyArray, axes: Sequence[Axis]) -> AnyArray:
     return xp.where(positive, squares / xp.where(positive, total, 1), 0).astype(x.dtype)
 
 
-def drawn_and_where(x: Any, axes: Sequence[Axis], share: AnyArray) -> tuple[AnyArray, AnyArray]:
+def drawn_and_where(
+    x: AnyArray, axes: Sequence[Axis], share: AnyArray
+) -> tuple[AnyArray, AnyArray]:
     """What STOCHASTIC gives in TRAIN: an element of each window, drawn by its value as its weight.
 
     ``share`` in [0, 1), in the top's shape, says how far up the window's running sum the element
@@ -110,13 +111,13 @@ def drawn_and_where(x: Any, axes: Sequence[Axis], share: AnyArray) -> tuple[AnyA
     """
     xp = namespace(x)
     total = summed(x, axes)
-    threshold: Any = share * total
+    threshold: AnyArray = share * total
     index = xp.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:])
     running, drawn = xp.zeros_like(total), xp.zeros_like(total)
     where = xp.full(total.shape, -1, dtype=index.dtype)
     for tap in taps(axes):
-        outputs = (..., *tap.outputs)
-        seen = x[(..., *tap.inputs)]
+        outputs = last_axes(tap.outputs)
+        seen = x[last_axes(tap.inputs)]
         running[outputs] += seen
         now = (where[outputs] < 0) & (running[outputs] >= threshold[outputs])
         drawn[outputs] = xp.where(now, seen, drawn[outputs])

@@ -259,11 +259,12 @@ def _dropout(param_str: str) -> tuple[bool, float]:
 def _maps(x: AnyArray, param_str: str, context: PythonContext) -> AnyArray:
     """What each map is multiplied by; outside of training too, as that layer does it."""
     training, share = _dropout(param_str)
-    scale = x.dtype.type(1 / (1 - share))
+    scale: AnyArray = x.dtype.type(1 / (1 - share))
     if not training:
         return scale
     chance = uniform(x, x.shape[:2], context.layer, context.key)
-    return ((chance >= share) * scale)[:, :, None, None].astype(x.dtype)
+    result: AnyArray = ((chance >= share) * scale)[:, :, None, None].astype(x.dtype)
+    return result
 
 
 def _dropped(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:

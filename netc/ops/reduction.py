@@ -74,7 +74,8 @@ def _greatest(x: AnyArray, k: int) -> AnyArray:
     Caffe sorts pairs of value and index downwards (argmax_layer.cpp).
     """
     backwards = namespace(x).argsort(-x[..., ::-1], axis=-1, kind="stable")
-    return x.shape[-1] - 1 - backwards[..., :k]
+    result: AnyArray = x.shape[-1] - 1 - backwards[..., :k]
+    return result
 
 
 def _argmax(params: ArgMaxParams, inputs: Arrays, weights: Arrays) -> Arrays:
@@ -153,7 +154,8 @@ def _reduction(params: ReductionParams, inputs: Arrays, weights: Arrays) -> Arra
     kept = x.shape[: params.axis % x.ndim]
     elements = count(x.shape[len(kept) :])
     with np.errstate(all="ignore"):
-        terms = {"ASUM": xp.abs, "SUMSQ": xp.square}.get(params.operation, lambda v: v)(x)
+        function = {"ASUM": xp.abs, "SUMSQ": xp.square}.get(params.operation)
+        terms = x if function is None else function(x)
         total = terms.reshape((count(kept), elements)).sum(axis=1).reshape(kept)
         factor = np.float32(params.coeff)
         if params.operation == "MEAN":

@@ -110,7 +110,8 @@ def _bins(start: AnyArray, size: AnyArray, number: int, limit: int) -> tuple[Any
 
 
 def _within(edge: AnyArray, limit: int) -> AnyArray:
-    return np.nan_to_num(np.clip(edge, 0, limit)).astype(np.int64)
+    result: AnyArray = np.nan_to_num(np.clip(edge, 0, limit)).astype(np.int64)
+    return result
 
 
 class Bins(NamedTuple):
@@ -281,7 +282,8 @@ def _range_sums(
     y0, y1 = (edge[:, None, :, None] for edge in edges[:2])
     x0, x1 = (edge[:, None, None, :] for edge in edges[2:])
     lower = table[(*picked, y1, x1)] - table[(*picked, y1, x0)]
-    return lower - (table[(*picked, y0, x1)] - table[(*picked, y0, x0)])
+    result: AnyArray = lower - (table[(*picked, y0, x1)] - table[(*picked, y0, x0)])
+    return result
 
 
 PSROI_POOLING = OpDef(

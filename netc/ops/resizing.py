@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 
 from netc.diagnostics import NetcError
 from netc.ir.types import Shape, show
 from netc.numeric import np
-from netc.ops.array import AnyArray, Arrays, namespace
+from netc.ops.array import AnyArray, Arrays, Namespace, namespace
 from netc.ops.cost import per_output
 from netc.ops.define import POINTWISE, WHOLE, Arity, LayerContext, OpDef, ShapeError, Window, copies
 from netc.ops.fields import bad_value, reject_unknown_fields
@@ -122,14 +121,15 @@ def _interp(params: InterpParams, inputs: Arrays, weights: Arrays) -> Arrays:
         return (_between(_between(x, out[1], 3), out[0], 2),)
 
 
-def neighbours(seen: int, made: int, xp: ModuleType = np) -> tuple[AnyArray, AnyArray]:
+def neighbours(seen: int, made: int, xp: Namespace | None = None) -> tuple[AnyArray, AnyArray]:
     """Of each new element the lower one of the two it lies between, int64, and the upper's share.
 
     Args:
         seen: elements of the axis before.
         made: elements of the axis after.
-        xp: the array library.
+        xp: the array library; None for NumPy.
     """
+    xp = xp or namespace()
     ratio = np.float32(seen - 1) / np.float32(made - 1) if made > 1 else np.float32(0)
     place = xp.arange(made, dtype=np.float32) * ratio
     low = xp.minimum(place.astype(np.int64), seen - 1)
@@ -142,7 +142,10 @@ def _between(x: AnyArray, size: int, axis: int) -> AnyArray:
     low, share = neighbours(last + 1, size, xp)
     share = share.reshape((-1,) + (1,) * (x.ndim - axis - 1))
     high = xp.minimum(low + 1, last)
-    return (1 - share) * xp.take(x, low, axis=axis) + share * xp.take(x, high, axis=axis)
+    result: AnyArray = (1 - share) * xp.take(x, low, axis=axis) + share * xp.take(
+        x, high, axis=axis
+    )
+    return result
 
 
 def _interp_window(

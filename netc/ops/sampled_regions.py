@@ -201,7 +201,8 @@ def _sampled(
 def weighted(cell: Cell, flat: AnyArray) -> AnyArray:
     """A cell's sums, (channels, sets); ``flat`` is the bottom as (num, channels, places)."""
     seen = flat[cell.image][:, cell.places]
-    return seen @ cell.weights.T.astype(flat.dtype)
+    result: AnyArray = seen @ cell.weights.T.astype(flat.dtype)
+    return result
 
 
 def _op(name: str, reference: Kernel[RegionSampleParams]) -> OpDef[RegionSampleParams]:

@@ -58,7 +58,8 @@ def map_places(params: MapLossParams, theta: AnyArray) -> AnyArray:
 
 def beyond(places: AnyArray) -> AnyArray:
     """How far numbers lie outside of -1 and 1, with their sign; 0 inside."""
-    return np.sign(places) * np.maximum(np.abs(places) - 1, 0)
+    result: AnyArray = np.sign(places) * np.maximum(np.abs(places) - 1, 0)
+    return result
 
 
 def _map_loss(params: MapLossParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from types import EllipsisType
 from typing import NamedTuple
 
 from netc.ops.numbers import check_number, conflict, lone, number
@@ -72,6 +73,11 @@ class Taps(NamedTuple):
     element: tuple[int, ...]
     outputs: tuple[slice, ...]
     inputs: tuple[slice, ...]
+
+
+def last_axes(slices: Sequence[slice]) -> tuple[EllipsisType | slice, ...]:
+    """The index of a part along an array's last axes."""
+    return (..., *slices)
 
 
 def taps(axes: Sequence[Axis]) -> list[Taps]:

@@ -24,7 +24,8 @@ def overlaps(box: AnyArray, others: AnyArray) -> AnyArray:
     high = np.minimum(box[:2] + box[2:] / 2, others[:, :2] + others[:, 2:] / 2)
     sides = high - low
     common = np.where((sides < 0).any(axis=1), np.float32(0), sides.prod(axis=1))
-    return common / (box[2:].prod() + others[:, 2:].prod(axis=1) - common)
+    result: AnyArray = common / (box[2:].prod() + others[:, 2:].prod(axis=1) - common)
+    return result
 
 
 def likeness(kind: str, truth: AnyArray, boxes: AnyArray) -> AnyArray:
@@ -46,12 +47,15 @@ def _taken_off(
     if kind == GIOU:
         common = iou * (truth[2:].prod() + boxes[:, 2:].prod(axis=1)) / (1 + iou)
         union = truth[2:].prod() + boxes[:, 2:].prod(axis=1) - common
-        return (whole - union) / whole
+        result: AnyArray = (whole - union) / whole
+        return result
     distance = ((truth[:2] - boxes[:, :2]) ** 2).sum(axis=1) / whole
     if kind == DIOU:
-        return distance**0.6
+        result = distance**0.6
+        return result
     angle = _SHAPES * (np.arctan(truth[2] / truth[3]) - np.arctan(boxes[:, 2] / boxes[:, 3])) ** 2
-    return distance + angle * angle / (1 - iou + angle + 1e-6)
+    result = distance + angle * angle / (1 - iou + angle + 1e-6)
+    return result
 
 
 @dataclass(frozen=True, slots=True)

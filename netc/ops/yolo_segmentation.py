@@ -60,13 +60,15 @@ def seg_changes(params: YoloSegParams, inputs: Arrays) -> AnyArray:
     data, label = inputs[:2]
     factor = data.dtype.type(params.scale)
     if len(inputs) == 2:
-        return factor * (sigmoid(data) - label)
+        result: AnyArray = factor * (sigmoid(data) - label)
+        return result
     there = inputs[2].reshape(data.shape[:2]).astype(data.dtype)
     without = (count(data.shape, 2) - there).sum(axis=0)
     with np.errstate(all="ignore"):
         share = 2 - there.sum(axis=0) / without
     each = np.where(label > _SURE, share[None, :, None, None], 1)
-    return (factor * each * (sigmoid(data) - label)).astype(data.dtype)
+    result = (factor * each * (sigmoid(data) - label)).astype(data.dtype)
+    return result
 
 
 def _seg(params: YoloSegParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
@@ -143,13 +145,15 @@ def _resized(data: AnyArray, shape: Shape) -> AnyArray:
         shares(new, old, step)
         for new, old, step in zip(shape[1:], data.shape[1:], steps, strict=True)
     )
-    return np.rint(np.einsum("ih,chw,jw->cij", down, as_bytes, across)).clip(0, 255)
+    result: AnyArray = np.rint(np.einsum("ih,chw,jw->cij", down, as_bytes, across)).clip(0, 255)
+    return result
 
 
 def _covered(new: int, old: int, step: float) -> AnyArray:
     """The share of each old pixel in a new one that covers several (new, old)."""
     low, place = np.arange(new)[:, None] * step, np.arange(old)
-    return (np.minimum(low + step, place + 1) - np.maximum(low, place)).clip(0) / step
+    result: AnyArray = (np.minimum(low + step, place + 1) - np.maximum(low, place)).clip(0) / step
+    return result
 
 
 def _between(new: int, old: int, step: float) -> AnyArray:

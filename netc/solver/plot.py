@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from netc.diagnostics import Diagnostic, NetcError
@@ -121,7 +122,7 @@ def _figure_class() -> Any:
     return _matplotlib().figure.Figure
 
 
-def _matplotlib() -> Any:
+def _matplotlib() -> ModuleType:
     """The package, imported in a folder of no stranger's.
 
     It reads a ``matplotlibrc`` of the current folder, which can name programs to run (LaTeX).
@@ -140,4 +141,5 @@ def _matplotlib() -> Any:
         if here is not None:
             os.chdir(here)
             os.close(here)
-    return matplotlib
+    found: ModuleType = matplotlib
+    return found

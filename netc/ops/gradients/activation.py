@@ -66,7 +66,8 @@ def by_input(factor: Factor[P]) -> Gradient[P]:
 def _rectified(slope: float, seen: AnyArray) -> AnyArray:
     """1 above 0, the slope at 0 and below; not a number counts as neither (relu_layer.cpp)."""
     kind = seen.dtype.type
-    return (seen > 0) * kind(1) + kind(slope) * (seen <= 0)
+    result: AnyArray = (seen > 0) * kind(1) + kind(slope) * (seen <= 0)
+    return result
 
 
 def _relu(params: ReLUParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -91,7 +92,8 @@ def _bounded_relu(params: BoundedReLUParams, x: AnyArray) -> AnyArray:
 
 def _prelu(params: PReLUParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     x, (slope,) = saved.inputs[0], saved.weights
-    return tops[0] * ((x > 0) + per_channel(slope, x.ndim) * (x <= 0))
+    result: AnyArray = tops[0] * ((x > 0) + per_channel(slope, x.ndim) * (x <= 0))
+    return result
 
 
 def _prelu_slope(params: PReLUParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -99,8 +101,10 @@ def _prelu_slope(params: PReLUParams, saved: Saved, tops: Arrays, index: int) ->
     x = saved.inputs[0]
     terms = tops[0] * x * (x <= 0)
     if params.channel_shared:
-        return terms.sum().reshape(())
-    return terms.sum(axis=(0, *range(2, x.ndim)))
+        result: AnyArray = terms.sum().reshape(())
+        return result
+    result = terms.sum(axis=(0, *range(2, x.ndim)))
+    return result
 
 
 def _elu(params: ELUParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -122,12 +126,14 @@ _FIFTY = 50  # kBNLL_THRESHOLD, bnll_layer.cpp: exp is cut there
 def _bnll(params: None, x: AnyArray) -> AnyArray:
     xp = namespace(x)
     power = xp.exp(xp.minimum(x, _FIFTY))
-    return power / (power + 1)
+    result: AnyArray = power / (power + 1)
+    return result
 
 
 def _swish(params: SwishParams, x: AnyArray) -> AnyArray:
     share, kind = sigmoid(params.beta * x), x.dtype.type
-    return share + kind(params.beta) * x * share * (1 - share)
+    result: AnyArray = share + kind(params.beta) * x * share * (1 - share)
+    return result
 
 
 def _clip(params: ClipParams, x: AnyArray) -> AnyArray:
@@ -160,7 +166,8 @@ def _power(params: PowerParams, saved: Saved, tops: Arrays, index: int) -> AnyAr
     x, kind = saved.inputs[0], saved.inputs[0].dtype.type
     power, scale, shift = (kind(v) for v in (params.power, params.scale, params.shift))
     base = scale * x + shift
-    return tops[0] * (power * scale * base ** (power - kind(1)))
+    result: AnyArray = tops[0] * (power * scale * base ** (power - kind(1)))
+    return result
 
 
 def _power_in_place(params: PowerParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

@@ -26,13 +26,15 @@ def _product(params: BottomProductParams, saved: Saved, tops: Arrays, index: int
     shape, rows = saved.shapes[index], saved.shapes[1][0]
     top = tops[0].reshape(-1, rows)
     if index == 2:
-        return top.sum(axis=0).reshape(shape) if params.bias else top[0] * 0
+        result: AnyArray = top.sum(axis=0).reshape(shape) if params.bias else top[0] * 0
+        return result
     x, weights = saved.inputs[0].reshape(len(top), -1), saved.inputs[1].reshape(rows, -1)
     return (top @ weights if index == 0 else top.T @ x).reshape(shape)
 
 
 def _bias(params: object, saved: Saved, tops: Arrays, index: int) -> AnyArray:
-    return tops[0].reshape(-1, tops[0].shape[-1]).sum(axis=0)
+    result: AnyArray = tops[0].reshape(-1, tops[0].shape[-1]).sum(axis=0)
+    return result
 
 
 def _distance(params: BottomDistanceParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -48,7 +50,8 @@ def _distance(params: BottomDistanceParams, saved: Saved, tops: Arrays, index: i
     else:
         xp = namespace(top)
         slope = xp.where(difference > 0, top, xp.where(difference < 0, top.dtype.type(-1), 0))
-    return slope.sum(axis=1 - index).reshape(saved.shapes[index])
+    result: AnyArray = slope.sum(axis=1 - index).reshape(saved.shapes[index])
+    return result
 
 
 def _distance_inexact(graph: Graph, node: Node) -> str | None:
@@ -61,7 +64,8 @@ def _scale(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     data, scale = saved.inputs
     if index == 0:
         return tops[0] * places_of(scale, data)
-    return (tops[0] * data).sum(axis=1).reshape(scale.shape)
+    result: AnyArray = (tops[0] * data).sum(axis=1).reshape(scale.shape)
+    return result
 
 
 GRADIENTS = gradients(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from netc.ir.graph import Node
 from netc.ir.types import Shape, count
@@ -147,7 +146,8 @@ def _products(
 def _summed(params: ConvolutionParams, tops: Arrays) -> AnyArray:
     def over(top: AnyArray) -> AnyArray:
         axis = channel_axis(params.axis, top.shape)
-        return top.sum(axis=tuple(a for a in range(top.ndim) if a != axis))
+        result: AnyArray = top.sum(axis=tuple(a for a in range(top.ndim) if a != axis))
+        return result
 
     return _added([over(top) for top in tops])
 
@@ -203,10 +203,11 @@ def _local(params: ConvolutionParams, saved: Saved, tops: Arrays, index: int) ->
     axes, split = _patches(params, shape)
     grads = _grouped(params, tops[0], axes)
     kernel, places = tuple(a.kernel for a in axes), tuple(a.out for a in axes)
-    weight: Any = saved.weights[0].reshape(params.group, -1, split[2], *kernel, *places)
+    weight: AnyArray = saved.weights[0].reshape(params.group, -1, split[2], *kernel, *places)
     x = xp.zeros((len(grads), *split[1:]), dtype=tops[0].dtype)
     for element, outputs, seen in taps(axes):
-        factor = weight[(_ALL, _ALL, _ALL, *element, *outputs)]
+        own: tuple[slice | int, ...] = (_ALL, _ALL, _ALL, *element, *outputs)
+        factor = weight[own]
         part = grads[(_ALL, _ALL, _ALL, *outputs)]
         x[(_ALL, _ALL, _ALL, *seen)] += xp.einsum("ngm...,gmc...->ngc...", part, factor)
     return x.reshape(shape)
@@ -218,13 +219,16 @@ def _local_weight(params: ConvolutionParams, saved: Saved, tops: Arrays, index: 
     axes, split = _patches(params, saved.shapes[0])
     grads = _grouped(params, tops[0], axes)
     if index == 1:
-        return grads.sum(axis=0).reshape(params.num_output, *(axis.out for axis in axes))
+        result: AnyArray = grads.sum(axis=0).reshape(
+            params.num_output, *(axis.out for axis in axes)
+        )
+        return result
     kernel, places = tuple(a.kernel for a in axes), tuple(a.out for a in axes)
     images = saved.inputs[0].reshape(split)
     weight = xp.zeros((*grads.shape[1:3], split[2], *kernel, *places), dtype=grads.dtype)
     for element, outputs, seen in taps(axes):
         patch, part = images[(_ALL, _ALL, _ALL, *seen)], grads[(_ALL, _ALL, _ALL, *outputs)]
-        own = (_ALL, _ALL, _ALL, *element, *outputs)
+        own: tuple[slice | int, ...] = (_ALL, _ALL, _ALL, *element, *outputs)
         weight[own] = xp.einsum("ngm...,ngc...->gmc...", part, patch)
     return weight.reshape(params.num_output, *weight.shape[2:])
 

@@ -55,7 +55,8 @@ def _spread(
 def _weight(params: DeformableParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     top = tops[0]
     if index == 1:
-        return top.sum(axis=(0, 2, 3))
+        result: AnyArray = top.sum(axis=(0, 2, 3))
+        return result
     data, offset = (np.asarray(array) for array in saved.inputs)
     total: AnyArray = np.zeros(())
     for at in range(len(data)):

@@ -39,7 +39,8 @@ def _reads_eltwise(params: EltwiseParams, index: int, bottoms: int) -> Reads:
 
 def _eltwise(params: EltwiseParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     if params.operation == "MAX":
-        return tops[0] * (_chosen(saved.inputs) == index)
+        result: AnyArray = tops[0] * (_chosen(saved.inputs) == index)
+        return result
     product = tops[0]
     for place, x in enumerate(saved.inputs):
         if place != index:
@@ -64,7 +65,8 @@ def _summed_to(params: OperandParams, array: AnyArray, operand: tuple[int, ...])
     start = operand_start(params, array.shape, operand)
     covered = range(start, start + len(operand))
     over = tuple(axis for axis in range(array.ndim) if axis not in covered)
-    return array.sum(axis=over).reshape(operand)
+    result: AnyArray = array.sum(axis=over).reshape(operand)
+    return result
 
 
 def _bias_built(
@@ -115,7 +117,8 @@ def _axpy(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     top = tops[0]
     if index == 0:
         axes = tuple(range(2, top.ndim))
-        return (top * saved.inputs[1]).sum(axis=axes).reshape(saved.shapes[0])
+        result: AnyArray = (top * saved.inputs[1]).sum(axis=axes).reshape(saved.shapes[0])
+        return result
     return top * saved.inputs[0].reshape(*top.shape[:2], *(1,) * (top.ndim - 2))
 
 

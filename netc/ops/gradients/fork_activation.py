@@ -24,7 +24,8 @@ from netc.ops.gradients.define import OUTPUT, Gradient, Saved, gradients, of
 
 def _softsign(params: None, x: AnyArray) -> AnyArray:
     size = 1 + namespace(x).abs(x)
-    return 1 / (size * size)
+    result: AnyArray = 1 / (size * size)
+    return result
 
 
 def _mish(params: None, y: AnyArray) -> AnyArray:
@@ -34,7 +35,8 @@ def _mish(params: None, y: AnyArray) -> AnyArray:
     """
     xp = namespace(y)
     t = xp.tanh(xp.maximum(y, 0) + xp.log1p(xp.exp(-xp.abs(y))))
-    return t + y * (1 - t * t) * sigmoid(y)
+    result: AnyArray = t + y * (1 - t * t) * sigmoid(y)
+    return result
 
 
 def _mish_inexact(graph: Graph, node: Node) -> str:
@@ -48,19 +50,22 @@ def _hard_swish(params: None, x: AnyArray) -> AnyArray:
 
 
 def _hard_sigmoid(params: HardSigmoidParams, y: AnyArray) -> AnyArray:
-    return ((y > 0) & (y < 1)) * y.dtype.type(params.alpha)
+    result: AnyArray = ((y > 0) & (y < 1)) * y.dtype.type(params.alpha)
+    return result
 
 
 def _selu(params: SELUParams, x: AnyArray) -> AnyArray:
     xp, kind = namespace(x), x.dtype.type
     below = kind(np.float32(params.alpha)) * xp.exp(xp.minimum(x, 0))
-    return kind(np.float32(params.scale)) * xp.where(x > 0, kind(1), below)
+    result: AnyArray = kind(np.float32(params.scale)) * xp.where(x > 0, kind(1), below)
+    return result
 
 
 def _log_softmax(params: LogSoftmaxParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """dy - softmax(x) * the sum of dy."""
     y = saved.outputs[0]
-    return tops[0] - namespace(y).exp(y) * tops[0].sum(axis=params.axis, keepdims=True)
+    result: AnyArray = tops[0] - namespace(y).exp(y) * tops[0].sum(axis=params.axis, keepdims=True)
+    return result
 
 
 GRADIENTS = gradients(

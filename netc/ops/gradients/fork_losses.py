@@ -49,7 +49,8 @@ def _centre(params: CenterLossParams, saved: Saved, tops: Arrays, index: int) ->
     moved = np.zeros_like(centres)
     np.add.at(moved, labels, -difference)
     counts = np.bincount(labels, minlength=params.num_output).astype(centres.dtype)
-    return moved / (counts[:, None] + 1)
+    result: AnyArray = moved / (counts[:, None] + 1)
+    return result
 
 
 def _center_inexact(graph: Graph, node: Node) -> str:
@@ -160,7 +161,8 @@ def _grid(params: GridLossParams, saved: Saved, tops: Arrays, index: int) -> Any
     places = places.transpose(0, 3, 1, 2)
     own = saved.inputs[index]
     made = (classes, places)[index] if params.apart else np.concatenate([classes, places], axis=1)
-    return (made * tops[0].reshape(-1)[0]).astype(own.dtype).reshape(own.shape)
+    result: AnyArray = (made * tops[0].reshape(-1)[0]).astype(own.dtype).reshape(own.shape)
+    return result
 
 
 def _last(params: GridLossParams, bottoms: int) -> Sequence[int]:

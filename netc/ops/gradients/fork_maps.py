@@ -32,13 +32,15 @@ def _flip(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mappin
 def _channel_norm(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """dy * x / y; where y is 0 so are all x (channel_norm_layer.cu adds 1e-9 to y)."""
     x, y = saved.inputs[0], saved.outputs[0]
-    return x * (tops[0] / (y + y.dtype.type(1e-9)))
+    result: AnyArray = x * (tops[0] / (y + y.dtype.type(1e-9)))
+    return result
 
 
 def _product(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     if index == 0:
         return tops[0] * saved.inputs[1]
-    return (tops[0] * saved.inputs[0]).sum(axis=1, keepdims=True)
+    result: AnyArray = (tops[0] * saved.inputs[0]).sum(axis=1, keepdims=True)
+    return result
 
 
 def _reads_other(params: None, index: int, bottoms: int) -> Reads:
@@ -51,7 +53,8 @@ def _grn(params: GRNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     squares = (x * x).sum(axis=1, keepdims=True) + x.dtype.type(params.bias)
     norm = namespace(x).sqrt(squares)
     y = x / norm
-    return (top - y * (top * y).sum(axis=1, keepdims=True)) / norm
+    result: AnyArray = (top - y * (top * y).sum(axis=1, keepdims=True)) / norm
+    return result
 
 
 def _add_bias(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
@@ -70,11 +73,15 @@ def _slopes(params: InnerDistanceParams, difference: AnyArray, top: AnyArray) ->
 
 
 def _distance(params: InnerDistanceParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
-    return _slopes(params, _differences(saved), tops[0]).sum(axis=1).reshape(saved.shapes[0])
+    result: AnyArray = (
+        _slopes(params, _differences(saved), tops[0]).sum(axis=1).reshape(saved.shapes[0])
+    )
+    return result
 
 
 def _centres(params: InnerDistanceParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
-    return _slopes(params, -_differences(saved), tops[0]).sum(axis=0)
+    result: AnyArray = _slopes(params, -_differences(saved), tops[0]).sum(axis=0)
+    return result
 
 
 def _differences(saved: Saved) -> AnyArray:
@@ -93,7 +100,8 @@ _X_AND_CENTRES = Reads(inputs=(0,), weights=(0,))
 def _darknet(params: DarknetUpsampleParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     num, channels, height, width = saved.shapes[0]
     blocks = tops[0].reshape(num, channels, height, params.stride, width, params.stride)
-    return blocks.sum(axis=(3, 5))
+    result: AnyArray = blocks.sum(axis=(3, 5))
+    return result
 
 
 GRADIENTS = gradients(

@@ -33,7 +33,8 @@ from netc.ops.gradients.define import (
 def _sparsify(params: SparsifyParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     y, xp = saved.outputs[0], namespace(saved.outputs[0])
     made = tops[0] + y.dtype.type(params.push) * xp.sign(y)
-    return made * (y != 0) if params.threshold > 0 else made
+    result: AnyArray = made * (y != 0) if params.threshold > 0 else made
+    return result
 
 
 def _sparsify_inexact(graph: Graph, node: Node) -> str | None:
@@ -47,7 +48,8 @@ def _signed_sqrt(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArr
     """dy / (2 (|y| + 0.03)): the fork keeps off the pole at 0."""
     y, xp = saved.outputs[0], namespace(saved.outputs[0])
     kind = y.dtype.type
-    return kind(0.5) * tops[0] / (xp.abs(y) + kind(_SQRT_EPS))
+    result: AnyArray = kind(0.5) * tops[0] / (xp.abs(y) + kind(_SQRT_EPS))
+    return result
 
 
 def _sqrt_inexact(graph: Graph, node: Node) -> str:
@@ -59,7 +61,8 @@ def _l2_normalize(params: None, saved: Saved, tops: Arrays, index: int) -> AnyAr
     norms = item_norms(x)
     y = x / norms
     axes = tuple(range(1, x.ndim))
-    return (tops[0] - y * (y * tops[0]).sum(axis=axes, keepdims=True)) / norms
+    result: AnyArray = (tops[0] - y * (y * tops[0]).sum(axis=axes, keepdims=True)) / norms
+    return result
 
 
 def _scale_filter(params: ScaleFilterParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -75,9 +78,11 @@ def _mil(params: MILParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     if params.rows:
         rows = grouped(params, x)
         shape = (len(rows), 1, rows.shape[2])
-        return ((rows == y.reshape(shape)) * tops[0].reshape(shape)).reshape(x.shape)
+        result: AnyArray = ((rows == y.reshape(shape)) * tops[0].reshape(shape)).reshape(x.shape)
+        return result
     if not params.noisy:
-        return tops[0] * (x == y)
+        result = tops[0] * (x == y)
+        return result
     with np.errstate(all="ignore"):
         return tops[0] * namespace(x).minimum(1, (1 - y) / (1 - x))
 

@@ -54,7 +54,8 @@ def _weight(params: LstmParams, saved: Saved, tops: Arrays, index: int) -> AnyAr
     if index == 0:
         return flat.T @ saved.inputs[0].reshape(len(flat), -1)
     if index == 2:
-        return flat.sum(axis=0)
+        result: AnyArray = flat.sum(axis=0)
+        return result
     total = np.zeros_like(saved.weights[1])
     for before, own in zip(steps[:-1], units[1:], strict=True):
         total += own.T @ before.hidden

@@ -40,12 +40,14 @@ def _selu(params: SeLuDropoutParams, saved: Saved, tops: Arrays, index: int) -> 
     if not params.sample:
         return tops[0]
     key = saved.inputs[1] if len(saved.inputs) > 1 else None
-    return tops[0] * selu_kept(params, tops[0], key) * tops[0].dtype.type(params.scale)
+    result: AnyArray = tops[0] * selu_kept(params, tops[0], key) * tops[0].dtype.type(params.scale)
+    return result
 
 
 def _scaler(params: GradientScalerParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     key = saved.inputs[1] if len(saved.inputs) > 1 else None
-    return tops[0] * tops[0].dtype.type(gradient_factor(params, key))
+    result: AnyArray = tops[0] * tops[0].dtype.type(gradient_factor(params, key))
+    return result
 
 
 def _scaler_inexact(graph: Graph, node: Node) -> str:

@@ -26,7 +26,8 @@ def _scale_tanh(params: ScaleTanHParams, saved: Saved, tops: Arrays, index: int)
     x = saved.inputs[0]
     scale = x.dtype.type(scale_of(params, saved.inputs))
     y = namespace(x).tanh(scale * x)
-    return tops[0] * (scale * (1 - y * y))
+    result: AnyArray = tops[0] * (scale * (1 - y * y))
+    return result
 
 
 def _hashing(params: HashingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

@@ -36,7 +36,8 @@ def _pooling(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """By the map the top's times the mask, by the mask their sum over channels times the map."""
     if index == 0:
         return tops[0] * saved.inputs[1]
-    return (tops[0] * saved.inputs[0]).sum(axis=1, keepdims=True)
+    result: AnyArray = (tops[0] * saved.inputs[0]).sum(axis=1, keepdims=True)
+    return result
 
 
 def _reads_other(params: None, index: int, bottoms: int) -> Reads:
@@ -45,7 +46,8 @@ def _reads_other(params: None, index: int, bottoms: int) -> Reads:
 
 def _resize(params: MaskResizeParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     down, across = resized_shares(params, saved.shapes[0])
-    return np.einsum("ih,ncij,jw->nchw", down, tops[0], across).astype(tops[0].dtype)
+    result: AnyArray = np.einsum("ih,ncij,jw->nchw", down, tops[0], across).astype(tops[0].dtype)
+    return result
 
 
 GRADIENTS = gradients(

@@ -36,7 +36,8 @@ def _by_weight(params: InnerProductParams, saved: Saved, tops: Arrays, index: in
     """dW = dy^T . x, db = the sum of dy over its rows."""
     rows = tops[0].reshape(-1, params.num_output)
     if index == 1:
-        return rows.sum(axis=0)
+        result: AnyArray = rows.sum(axis=0)
+        return result
     (x,) = saved.inputs
     vectors = x.reshape(len(rows), -1)
     return vectors.T @ rows if params.transpose else rows.T @ vectors
@@ -53,7 +54,8 @@ def _by_vectors(params: EmbedParams, saved: Saved, tops: Arrays, index: int) -> 
     """Each vector's gradient is the sum over the places that named it."""
     rows = tops[0].reshape(-1, params.num_output)
     if index == 1:
-        return rows.sum(axis=0)
+        result: AnyArray = rows.sum(axis=0)
+        return result
     xp = namespace(rows)
     vectors = xp.zeros((params.input_dim, params.num_output), dtype=rows.dtype)
     xp.add.at(vectors, embed_index(saved.inputs[0], params.input_dim).reshape(-1), rows)

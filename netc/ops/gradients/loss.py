@@ -32,7 +32,8 @@ _ALL_THREE = Reads(inputs=(0, 1, 2))
 def scaled(array: AnyArray, top: AnyArray, by: AnyArray | float, data: AnyArray) -> AnyArray:
     """``array`` times the loss's weight ``top`` over a divisor, in ``data``'s shape and dtype."""
     scale = (top / by).astype(data.dtype) if hasattr(top / by, "astype") else top / by
-    return (array * scale).astype(data.dtype).reshape(data.shape)
+    result: AnyArray = (array * scale).astype(data.dtype).reshape(data.shape)
+    return result
 
 
 def _softmax_loss(params: SoftmaxLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -75,7 +76,8 @@ def _euclidean(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray
 
 
 def _number(data: AnyArray) -> AnyArray:
-    return data.dtype.type(data.shape[0])
+    result: AnyArray = data.dtype.type(data.shape[0])
+    return result
 
 
 def _hinge(params: HingeLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

@@ -33,7 +33,8 @@ def _slopes(
 def _forget(found: NodeGates) -> AnyArray:
     """The fork keeps the gate times the marker, and takes its slope from that."""
     kept = found.f * found.markers
-    return kept * (1 - kept)
+    result: AnyArray = kept * (1 - kept)
+    return result
 
 
 def _bottom(params: LstmNodeParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -46,7 +47,8 @@ def _bottom(params: LstmNodeParams, saved: Saved, tops: Arrays, index: int) -> A
 def _weight(params: LstmNodeParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     units, _, _ = _slopes(params, saved, tops)
     if index == 1:
-        return units.sum(axis=0)
+        result: AnyArray = units.sum(axis=0)
+        return result
     return units.T @ saved.inputs[0].reshape(len(units), -1)
 
 

@@ -34,7 +34,8 @@ def _bottom(params: MarginParams, saved: Saved, tops: Arrays, index: int) -> Any
         others = xp.where(found.hot, top * by_w / length, top) @ found.unit
         own = xp.where(found.hot, top * by_x / length, 0).sum(axis=1, keepdims=True) * found.x
         made = (others + own + found.share * plain) / (1 + found.share)
-    return made.astype(found.x.dtype).reshape(saved.shapes[0])
+    result: AnyArray = made.astype(found.x.dtype).reshape(saved.shapes[0])
+    return result
 
 
 def _weight(params: MarginParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

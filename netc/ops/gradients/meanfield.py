@@ -67,7 +67,10 @@ def _bottom(params: MeanfieldParams, saved: Saved, tops: Arrays, index: int) -> 
 
 def _weight(params: MeanfieldParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     found = [s.weights[index] for s in _summed(params, saved, tops)]
-    return np.sum(found, axis=0).reshape(saved.weights[index].shape).astype(tops[0].dtype)
+    result: AnyArray = (
+        np.sum(found, axis=0).reshape(saved.weights[index].shape).astype(tops[0].dtype)
+    )
+    return result
 
 
 _ALL = Reads(inputs=(0, 1, 2), weights=(0, 1, 2))

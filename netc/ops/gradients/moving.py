@@ -101,7 +101,8 @@ def _tile(params: TileParams, saved: Saved, tops: Arrays, index: int) -> AnyArra
     shape = saved.shapes[0]
     axis = params.axis % len(shape)
     copies = tops[0].reshape(*shape[:axis], params.tiles, *shape[axis:])
-    return copies.sum(axis=axis)
+    result: AnyArray = copies.sum(axis=axis)
+    return result
 
 
 def _crop(
@@ -177,9 +178,11 @@ def _reduction(params: ReductionParams, saved: Saved, tops: Arrays, index: int) 
     spread = (tops[0] * factor).reshape(*shape[:kept], *(1,) * (len(shape) - kept))
     xp, x = namespace(tops[0]), saved.inputs[0]
     if params.operation == "ASUM":
-        return xp.sign(x) * spread
+        result: AnyArray = xp.sign(x) * spread
+        return result
     if params.operation == "SUMSQ":
-        return 2 * x * spread
+        result = 2 * x * spread
+        return result
     return xp.broadcast_to(spread, shape).copy()
 
 

@@ -44,7 +44,8 @@ def _through_own(top: AnyArray, made: Normalized, axes: tuple[int, ...]) -> AnyA
     """(dy - mean(dy) - y mean(dy y)) / deviation (batch_norm_layer.cpp)."""
     mean = top.mean(axis=axes, keepdims=True)
     along = (top * made.value).mean(axis=axes, keepdims=True)
-    return (top - mean - made.value * along) / made.deviation
+    result: AnyArray = (top - mean - made.value * along) / made.deviation
+    return result
 
 
 def _over_channels(x: AnyArray) -> tuple[int, ...]:
@@ -77,12 +78,15 @@ def _batch_norm_own(params: BatchNormParams, saved: Saved, tops: Arrays, index: 
     """By the scale and the bias of NVIDIA's fork."""
     axes = _over_channels(tops[0])
     if index > _STATISTICS:
-        return tops[0].sum(axis=axes)
+        result: AnyArray = tops[0].sum(axis=axes)
+        return result
     x = saved.inputs[0]
     if not params.use_global_stats:
-        return (tops[0] * _by_own(x, axes, params.eps).value).sum(axis=axes)
+        result = (tops[0] * _by_own(x, axes, params.eps).value).sum(axis=axes)
+        return result
     mean, variance = stored_statistics(*saved.weights[:_STATISTICS])
-    return (tops[0] * _stored(x, mean, variance, params.eps)).sum(axis=axes)
+    result = (tops[0] * _stored(x, mean, variance, params.eps)).sum(axis=axes)
+    return result
 
 
 def _stored(x: AnyArray, mean: AnyArray, variance: AnyArray, eps: float) -> AnyArray:
@@ -144,7 +148,8 @@ def _bn_own(params: BNParams, saved: Saved, tops: Arrays, index: int) -> AnyArra
     if not isinstance(params, BatchwiseBNParams) and params.frozen:
         top = top * 0
     terms = top if index else top * _scaled_value(params, saved)
-    return terms.sum(axis=axes).reshape(1, -1, 1, 1)
+    result: AnyArray = terms.sum(axis=axes).reshape(1, -1, 1, 1)
+    return result
 
 
 def _scaled_value(params: BNParams, saved: Saved) -> AnyArray:
@@ -175,7 +180,8 @@ def _mvn(params: MVNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     x, top = saved.inputs[0], tops[0]
     axes = (1, 2, 3) if params.across_channels else (2, 3)
     if not params.normalize_variance:
-        return (top - top.mean(axis=axes, keepdims=True)).reshape(saved.shapes[0])
+        result: AnyArray = (top - top.mean(axis=axes, keepdims=True)).reshape(saved.shapes[0])
+        return result
     x = x.reshape(tuple(dims(x.shape)))
     centred = x - x.mean(axis=axes, keepdims=True)
     variance = (centred * centred).mean(axis=axes, keepdims=True)
@@ -198,7 +204,8 @@ def _reads_mvn(params: MVNParams, index: int, bottoms: int) -> Reads:
 
 def _softmax(params: SoftmaxParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     y, top = saved.outputs[0], tops[0]
-    return (top - (top * y).sum(axis=params.axis, keepdims=True)) * y
+    result: AnyArray = (top - (top * y).sum(axis=params.axis, keepdims=True)) * y
+    return result
 
 
 # Normalize
@@ -214,7 +221,8 @@ def _normalize(params: NormalizeParams, saved: Saved, tops: Arrays, index: int) 
     norm = _norm(params, x, axes)
     y = x / norm
     slope = (top - y * (top * y).sum(axis=axes, keepdims=True)) / norm
-    return slope * per_channel(saved.weights[0], x.ndim) if params.scaled else slope
+    result: AnyArray = slope * per_channel(saved.weights[0], x.ndim) if params.scaled else slope
+    return result
 
 
 def _norm(params: NormalizeParams, x: AnyArray, axes: tuple[int, ...]) -> AnyArray:
@@ -238,8 +246,10 @@ def _normalize_scale(params: NormalizeParams, saved: Saved, tops: Arrays, index:
     axes = tuple(range(1, x.ndim)) if params.across_spatial else (1,)
     terms = tops[0] * (x / _norm(params, x, axes))
     if params.channel_shared:
-        return terms.sum().reshape(())
-    return terms.sum(axis=_over_channels(x))
+        result: AnyArray = terms.sum().reshape(())
+        return result
+    result = terms.sum(axis=_over_channels(x))
+    return result
 
 
 # LayerNorm
@@ -264,7 +274,8 @@ def _layer_norm_own(params: LayerNormParams, saved: Saved, tops: Arrays, index: 
     if index == 0:
         axes = tuple(range(start, top.ndim))
         top = top * _by_own(saved.inputs[0], axes, params.eps).value
-    return top.sum(axis=tuple(range(start)))
+    result: AnyArray = top.sum(axis=tuple(range(start)))
+    return result
 
 
 def _reads_layer_norm_own(params: LayerNormParams, index: int, bottoms: int) -> Reads:
@@ -294,7 +305,8 @@ def _lrn(params: LRNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     else:
         around = spread(share / areas(axes, x), axes, x.shape)
         factor = kind(params.alpha)
-    return top * power - 2 * factor * kind(params.beta) * x * around
+    result: AnyArray = top * power - 2 * factor * kind(params.beta) * x * around
+    return result
 
 
 GRADIENTS = gradients(

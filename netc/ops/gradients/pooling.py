@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -21,10 +20,10 @@ from netc.ops.pooling import POOLING, PoolingParams, pooling_axes
 from netc.ops.pooling_values import areas, drawn_and_where, largest_and_where, summed
 from netc.ops.random import uniform
 from netc.ops.spp import SPP, SPPParams, pyramid
-from netc.ops.window import Axis, taps
+from netc.ops.window import Axis, last_axes, taps
 
 
-def spread(y: Any, axes: Sequence[Axis], shape: Shape) -> AnyArray:
+def spread(y: AnyArray, axes: Sequence[Axis], shape: Shape) -> AnyArray:
     """The adjoint of ``summed``: each element is added to all elements that its window covers.
 
     Args:
@@ -34,11 +33,11 @@ def spread(y: Any, axes: Sequence[Axis], shape: Shape) -> AnyArray:
     """
     x = namespace(y).zeros(shape, dtype=y.dtype)
     for tap in taps(axes):
-        x[(..., *tap.inputs)] += y[(..., *tap.outputs)]
+        x[last_axes(tap.inputs)] += y[last_axes(tap.outputs)]
     return x
 
 
-def put_back(y: Any, where: Any, axes: Sequence[Axis], shape: Shape) -> AnyArray:
+def put_back(y: AnyArray, where: AnyArray, axes: Sequence[Axis], shape: Shape) -> AnyArray:
     """Each element is added at its index in its plane; one with index -1 is dropped.
 
     Args:
@@ -51,9 +50,9 @@ def put_back(y: Any, where: Any, axes: Sequence[Axis], shape: Shape) -> AnyArray
     x = xp.zeros(shape, dtype=y.dtype)
     index = xp.arange(shape[2] * shape[3]).reshape(shape[2:])
     for tap in taps(axes):
-        outputs = (..., *tap.outputs)
+        outputs = last_axes(tap.outputs)
         hit = where[outputs] == index[tap.inputs]
-        x[(..., *tap.inputs)] += xp.where(hit, y[outputs], 0)
+        x[last_axes(tap.inputs)] += xp.where(hit, y[outputs], 0)
     return x
 
 

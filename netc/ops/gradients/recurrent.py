@@ -167,7 +167,10 @@ def _recurrent(walk: Walk) -> Gradient[RecurrentParams]:
         if index == 0:
             return (through.units @ saved.weights[0]).reshape(saved.shapes[0])
         if index == 2 and params.static:
-            return (through.units.sum(axis=0) @ saved.weights[2]).reshape(saved.shapes[2])
+            result: AnyArray = (through.units.sum(axis=0) @ saved.weights[2]).reshape(
+                saved.shapes[2]
+            )
+            return result
         return through.states[index - 2 - params.static][None]
 
     def weight(params: RecurrentParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -176,10 +179,12 @@ def _recurrent(walk: Walk) -> Gradient[RecurrentParams]:
         if index >= fed:
             return (through.recurrent, *through.own)[index - fed]
         if index == 1:
-            return through.units.sum(axis=(0, 1))
+            result: AnyArray = through.units.sum(axis=(0, 1))
+            return result
         if index == 2:
             static = saved.inputs[2].reshape(saved.shapes[2][0], count(saved.shapes[2], 1))
-            return through.units.sum(axis=0).T @ static
+            result = through.units.sum(axis=0).T @ static
+            return result
         units = through.units.reshape(-1, through.units.shape[-1])
         return units.T @ saved.inputs[0].reshape(len(units), count(saved.shapes[0], 2))
 

@@ -53,7 +53,8 @@ def _upsample(params: UpsampleParams, saved: Saved, tops: Arrays, index: int) ->
         return xp.take_along_axis(planes, where, axis=1).reshape(shape)
     high, wide = params.scale
     blocks = top.reshape(*shape[:-2], shape[-2], high, shape[-1], wide)
-    return blocks.sum(axis=(-3, -1))
+    result: AnyArray = blocks.sum(axis=(-3, -1))
+    return result
 
 
 def _reads(params: UpsampleParams, index: int, bottoms: int) -> Reads:

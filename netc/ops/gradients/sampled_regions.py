@@ -35,7 +35,7 @@ def _shares(cell: Cell, flat: AnyArray | None, top: AnyArray) -> AnyArray:
     if flat is None:
         return cell.weights.astype(top.dtype)
     sums = weighted(cell, flat)
-    shares = cell.weights[sums.argmax(axis=1)].astype(top.dtype)
+    shares: AnyArray = cell.weights[sums.argmax(axis=1)].astype(top.dtype)
     if cell.empty:
         shares = shares * (sums.max(axis=1) > 0)[:, None]
     return shares

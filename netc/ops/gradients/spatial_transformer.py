@@ -48,7 +48,8 @@ def _transform(params: TransformerParams, saved: Saved, tops: Arrays, index: int
         slopes[:, 0] += corner.signs[0] * corner.right * pull * data.shape[2] / 2
         slopes[:, 1] += corner.signs[1] * corner.down * pull * data.shape[3] / 2
     by_theta = np.einsum("nrp,pk->nrk", slopes, grid(*shape[2:])).reshape(len(data), 6)
-    return by_theta[:, free_places(params)].astype(theta.dtype).reshape(theta.shape)
+    result: AnyArray = by_theta[:, free_places(params)].astype(theta.dtype).reshape(theta.shape)
+    return result
 
 
 def _unpassed(params: TransformerParams, bottoms: int) -> Sequence[int]:

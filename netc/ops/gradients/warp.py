@@ -84,7 +84,8 @@ def _taken(data: AnyArray, place: Place) -> AnyArray:
 
 
 def _mixed(part: AnyArray, both: list[AnyArray]) -> AnyArray:
-    return (1 - part[:, None]) * both[0] + part[:, None] * both[1]
+    result: AnyArray = (1 - part[:, None]) * both[0] + part[:, None] * both[1]
+    return result
 
 
 def _warp_inexact(graph: Graph, node: Node) -> str:
