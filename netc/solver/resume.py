@@ -40,6 +40,7 @@ class Restored(NamedTuple):
         states: variable name -> last state of a recurrent layer.
         test_states: the same for each TEST net, as its last test left it.
         kept: what the run's listeners store in snapshots, as JSON.
+        seed: that the run was given in place of the text's; None for the text's.
     """
 
     iteration: int
@@ -51,6 +52,7 @@ class Restored(NamedTuple):
     states: Mapping[str, Array] = MappingProxyType({})
     test_states: Sequence[Mapping[str, Array]] = ()
     kept: Mapping[str, object] = MappingProxyType({})
+    seed: int | None = None
 
 
 def write_snapshot(
@@ -82,12 +84,27 @@ def write_snapshot(
         "states": _states_json(run.states),
         "test_states": [_states_json(states) for states in run.test_states],
         "kept": dict(run.kept),
+        "seed": run.seed,
     }
     if beside:
         write_beside(files.beside, more)
     history = tuple(run.history)
     step = run.rates.current_step
     save_solver_state(files.state, SolverState(run.iteration, files.names[0], history, step))
+
+
+def seed_of_state(state: str) -> int | None:
+    """The seed that the run of a state was given; None where it had the text's, and if unknown.
+
+    Raises:
+        NetcError: not-a-solver-state, where what lies beside it is damaged.
+    """
+    found = read_beside(Path(state)).get("seed")
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        raise damaged_beside(state)
+    return found
 
 
 def restored_state(path: str, history: Sequence[Array]) -> tuple[Restored, Path]:

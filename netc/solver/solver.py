@@ -34,7 +34,7 @@ from netc.solver.programs import PassResult
 from netc.solver.rates import RateState, advance
 from netc.solver.read import NetChoice, SolverReadOptions, Text, read_solver
 from netc.solver.replay import Replay
-from netc.solver.resume import restored_state, write_snapshot
+from netc.solver.resume import restored_state, seed_of_state, write_snapshot
 from netc.solver.settings import read_settings
 from netc.solver.smoothing import Smoothing
 from netc.solver.snapshots import SnapshotFiles, check_writable, prefix_of, snapshot_files
@@ -54,8 +54,8 @@ class Solver:
         snapshot: path of a .solverstate to resume from.
         backend: "cpu", "cuda" or "reference".
         threads: number of threads; None for ``NETC_NUM_THREADS`` or the machine's cores.
-        seed: of fillers and of layers that draw random numbers; None for the text's
-            `random_seed`, or 0 where it has none.
+        seed: of fillers and of layers that draw random numbers; None for the one that the run of
+            the snapshot was given, else the text's `random_seed`, else 0.
         feeds: batches of the TRAIN net: see :class:`netc.solver.feeds.Feeds`. None reads the
             sources that its data layers name.
         test_feeds: a list with the batches of each TEST net, likewise.
@@ -122,7 +122,9 @@ class Solver:
         self.iteration = 0
         self.kept: dict[str, object] = {}  # what listeners keep in snapshots, as JSON
         self.listeners: list[events.Listener] = events.callbacks(on_step, on_test, on_snapshot)
-        self.seed = (self.settings.random_seed or 0) if seed is None else seed
+        self._given_seed = seed_of_state(snapshot) if seed is None and snapshot else seed
+        given_seed, own_seed = self._given_seed, self.settings.random_seed or 0
+        self.seed = own_seed if given_seed is None else given_seed
         self._rate_state, self._rate_policy = RateState(), rate
         self._stops = stop_when_not_finite
         self._smoothing, self._goes_on = Smoothing(self.settings.average_loss), False
@@ -390,7 +392,7 @@ class Solver:
         diffs = None if self._steps is None else self._steps.by_layer()
         size = self._distributed.size
         made = gathered(self._run, self.iteration, self._rate_state, self._smoothing, size)
-        made = made._replace(kept=self.kept)
+        made = made._replace(kept=self.kept, seed=self._given_seed)
         write_snapshot(files, choice.message, choice.state, made, self.params, diffs=diffs)
         self._emit(events.Snapshotted(self.iteration, *files.names))
         return files
