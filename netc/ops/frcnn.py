@@ -255,7 +255,12 @@ def _message(what: str) -> tuple[str, str, tuple[str, ...]]:
     return (
         "type",
         f"its fork reads {what} from a JSON file; they are those of Faster R-CNN's configuration",
-        ("with another configuration the result is another",),
+        (
+            "`frcnn_proposal_target_param { num_classes: N }` says how many classes there are, the "
+            "background counted"
+            if "classes" in what
+            else "with another configuration the result is another",
+        ),
     )
 
 
