@@ -18,7 +18,7 @@ PACKAGE = Path(netc.__file__).parent
 MOST = {
     ".": 18,
     "aot": 7,
-    "backends": 34,
+    "backends": 40,
     "cli": 31,
     "compat": 52,
     "export": 25,
