@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "prototxt"
+DEFINITIONS = ROOT / "benchmarks" / "definitions"  # of nets that are there to be timed alone
 # What the nets that public definitions have under one name are called in prototxt/.
 OTHER_NAMES = {"squeezenet11": "squeezenet"}
 
@@ -20,14 +21,14 @@ def folder_of(given: Path | None) -> Path | None:
 
 
 def find(name: str, folder: Path | None = None) -> Path:
-    """A net's text: the path itself, else of the folder, else of prototxt/.
+    """A net's text: the path itself, else of the folder, of prototxt/ or of benchmarks/definitions.
 
     Ends the program where there is no such net.
     """
     path = Path(name)
     if path.suffix in (".prototxt", ".netc") or path.is_file():
         return path
-    folders = [folder, BUNDLED] if folder else [BUNDLED]
+    folders = [*([folder] if folder else []), BUNDLED, DEFINITIONS]
     for place in folders:
         for known in (name, OTHER_NAMES.get(name, name)):
             for suffix in (".prototxt", ".netc"):
