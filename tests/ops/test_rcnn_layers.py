@@ -167,7 +167,7 @@ def test_a_text_that_says_anything_else_is_refused(param_str: str, fault: str) -
     ("tops", "shapes"),
     [
         (["data", "im_info", "gt_boxes"], [None, (1, 3), (1, 5)]),
-        (["data", "rois", "labels", "bbox_targets"], [None, (1, 5), (1, 1, 1, 1), None]),
+        (["data", "rois", "labels", "bbox_targets"], [None, (1, 5), None, None]),
     ],
 )
 def test_the_layer_of_regions_tells_the_shapes_that_do_not_depend_on_its_configuration(

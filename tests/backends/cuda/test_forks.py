@@ -155,6 +155,21 @@ LAYER = {
         "largemargin_inner_product_param { num_output: 4 type: DOUBLE base: 2 "
         'weight_filler { type: "xavier" } }',
     ),
+    "focal loss, label": ("FocalLoss", ["5 4", "5"], ""),
+    "weighted softmax, label": ("WeightedSoftmaxWithLoss", ["5 4", "5"], ""),
+    "cross entropy of parts": ("MulticlassCrossEntropyLoss", ["5 4", "5 4"], ""),
+    "global sum": ("GlobalSumPooling", ["5 3 2"], ""),
+    "lpq loss": ("LpqLoss", ["2 2 4 5", "2 2 4 5"], "lpq_loss_param { p: 2 q: 0.5 }"),
+    "lstm node": (
+        "LSTMNode",
+        ["3 6", "3 4"],
+        'top: "c" lstm_param { num_cells: 4 input_weight_filler { type: "xavier" } }',
+    ),
+    "dense block": (
+        "DenseBlock",
+        ["2 3 5 4"],
+        'denseblock_param { numTransition: 2 growthRate: 3 Filter_Filler { type: "xavier" } }',
+    ),
     "stochastic pooling": (
         "Pooling",
         ["1 3 7 7"],
@@ -179,6 +194,9 @@ def graph_of(kind: str, shapes: list[str], text: str, phase: str = "TEST") -> Gr
 def feeds_of(name: str, graph: Graph) -> dict[str, Any]:
     rng = np.random.default_rng(5)
     feeds = {n: rng.standard_normal(graph.shape(n)).astype(np.float32) for n in graph.inputs}
+    if "entropy" in name:
+        feeds = {n: rng.uniform(0.1, 0.9, x.shape).astype(np.float32) for n, x in feeds.items()}
+        feeds["x1"] = np.rint(feeds["x1"])
     if "label" in name:
         feeds["x1"] = np.arange(5, dtype=np.float32) % 4
     if "roi" in name:

@@ -137,9 +137,9 @@ def in_order(steps: Sequence[Launch]) -> Steps:
 
 def emit_batch_norm(emission: CudaEmitContext, node: Node) -> Steps | None:
     """BatchNorm: by its batch's own statistics, or as a chain."""
-    params = node.params_as(BatchNormParams)
-    if not uses_batch_statistics(params):
+    if not uses_batch_statistics(node.params):  # the first stage of a chain neither
         return emit_chain(emission, node)
+    params = node.params_as(BatchNormParams)
     shape = emission.graph.shape(node.inputs[0])
     if not has_channels(shape):
         return None
