@@ -59,6 +59,7 @@ BUILT_IN: Mapping[tuple[str, str], str] = {
     ("rpn.proposal_target_layer", "ProposalTargetLayer"): "netc.ops.rcnn_layers",
     ("spatial_dropout", "SpatialDropoutLayer"): "netc.ops.rcnn_layers",
     ("oicr_layer.layer", "OICRLayer"): "netc.ops.oicr",
+    ("pyloss", "EuclideanLossLayer"): "netc.ops.pyloss",
 }
 
 
