@@ -66,16 +66,25 @@ def _ctc_shape(params: CtcParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
 @quietly
 def _ctc(params: CtcParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """The mean over the batch of -log p(label) (Graves et al. 2006); blanks pad the labels."""
-    data = np.asarray(inputs[0])[: params.steps].astype(np.float64)
-    data = data.reshape(*data.shape[:2], -1)
-    labels = np.asarray(inputs[1]).reshape(data.shape[1], -1).astype(np.int64)
-    shifted = data - data.max(axis=2, keepdims=True)
-    logs = shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
+    logs = log_probabilities(np.asarray(inputs[0])[: params.steps])
+    labels = np.asarray(inputs[1]).reshape(logs.shape[1], -1).astype(np.int64)
     costs = [
         ctc_cost(logs[:, at], own[own != params.blank], params.blank)
         for at, own in enumerate(labels)
     ]
     return (np.array(np.mean(costs), inputs[0].dtype),)
+
+
+def log_probabilities(scores: AnyArray) -> AnyArray:
+    """The logarithm of each symbol's probability, float64 (steps, items, symbols).
+
+    Args:
+        scores: (steps, items, ...), whose other axes together are the symbols.
+    """
+    own = scores.reshape(*scores.shape[:2], -1).astype(np.float64)
+    shifted = own - own.max(axis=2, keepdims=True)
+    logs: AnyArray = shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
+    return logs
 
 
 def ctc_cost(logs: AnyArray, label: AnyArray, blank: int) -> float:

@@ -14,7 +14,7 @@ from netc.ir.types import Shape, count, show
 from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.cost import per_input
-from netc.ops.ctc_loss import ctc_cost
+from netc.ops.ctc_loss import ctc_cost, log_probabilities
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.labels import class_labels
@@ -60,17 +60,14 @@ def sequences(params: SequencesParams, inputs: Arrays) -> Iterator[tuple[AnyArra
     Raises:
         NetcError: label-out-of-range.
     """
-    data = np.asarray(inputs[0])
-    scores = data.reshape(data.shape[:3]).astype(np.float64)
-    scores = scores - scores.max(axis=2, keepdims=True)
-    logs = scores - np.log(np.exp(scores).sum(axis=2, keepdims=True))
-    markers, symbols = (np.asarray(a).reshape(scores.shape[:2]) for a in inputs[1:])
-    for item in range(scores.shape[1]):
+    logs = log_probabilities(np.asarray(inputs[0]))
+    markers, symbols = (np.asarray(a).reshape(logs.shape[:2]) for a in inputs[1:])
+    for item in range(logs.shape[1]):
         begins = np.flatnonzero(np.trunc(markers[1:, item] + 0.5) == 0)
         ends = np.flatnonzero(symbols[:, item] < 0)
-        steps = int(begins[0]) + 1 if len(begins) else len(scores)
+        steps = int(begins[0]) + 1 if len(begins) else len(logs)
         own = symbols[: ends[0] if len(ends) else len(symbols), item]
-        label, _ = class_labels(np.trunc(own + 0.5), scores.shape[2])
+        label, _ = class_labels(np.trunc(own + 0.5), logs.shape[2])
         if params.collapse and len(label):
             label = label[np.append(True, label[1:] != label[:-1])]
         yield logs[: steps if len(label) else 0, item], label

@@ -14,7 +14,7 @@ from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.contents import Contents, Whole
 from netc.ops.cost import per_input
-from netc.ops.ctc_loss import ctc_cost
+from netc.ops.ctc_loss import ctc_cost, log_probabilities
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import class_labels
@@ -53,10 +53,7 @@ def labelled(params: WarpCTCParams, inputs: Arrays) -> Iterator[tuple[AnyArray, 
     Raises:
         NetcError: label-out-of-range.
     """
-    data = np.asarray(inputs[0])
-    scores = data.reshape(data.shape[:3]).astype(np.float64)
-    scores = scores - scores.max(axis=2, keepdims=True)
-    logs = scores - np.log(np.exp(scores).sum(axis=2, keepdims=True))
+    logs = log_probabilities(np.asarray(inputs[0]))
     labels, _ = class_labels(np.asarray(inputs[1]), logs.shape[2])
     for item, own in enumerate(labels.reshape(logs.shape[1], -1)):
         yield logs[:, item], own[own != params.blank]
