@@ -71,6 +71,12 @@ def cell_of(box: AnyArray, wide: int, high: int) -> tuple[int, int]:
     )
 
 
+def first_true(flags: AnyArray) -> int:
+    """The index of the first true flag, or their number where none is."""
+    at = np.flatnonzero(flags)
+    return int(at[0]) if len(at) else len(flags)
+
+
 def darknet_loss(
     name: str, parse: Parse[P], shape: ShapeRule[P], loss: Kernel[P], contents: ContentsRule[P]
 ) -> OpDef[P]:

@@ -12,7 +12,7 @@ from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.contents import Contents, Regions, Whole
 from netc.ops.define import ShapeError
-from netc.ops.param_text import parse_param_str
+from netc.ops.param_str import parse_param_str
 from netc.ops.python import PythonContext, register_built_in, register_python_contents
 from netc.ops.rcnn_layers import box_overlaps
 

@@ -28,7 +28,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST
-from netc.ops.param_text import param_str_fields
+from netc.ops.param_str import param_str_fields
 from netc.ops.python import (
     PythonContext,
     PythonParams,

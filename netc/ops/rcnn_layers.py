@@ -18,7 +18,7 @@ from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.boxes import areas, overlaps
 from netc.ops.contents import Contents, ImageSizes, Regions, TrueBoxes, corner_rows
 from netc.ops.define import ShapeError
-from netc.ops.param_text import parse_param_str
+from netc.ops.param_str import parse_param_str
 from netc.ops.proposal import ProposalParams
 from netc.ops.python import (
     Implementation,

@@ -244,7 +244,8 @@ def rnn_steps(
     return (output, hidden[None]) if params.expose_hidden else (output,)
 
 
-def _sigmoid(x: AnyArray) -> AnyArray:
+def gate(x: AnyArray) -> AnyArray:
+    """The logistic function of the gates of an LSTM, of any shape; the gradient computes it too."""
     xp = namespace(x)
     return 1 / (1 + xp.exp(xp.minimum(-x, 88)))  # 88: exp(89) is beyond float32
 
@@ -254,9 +255,9 @@ def _lstm_step(cell: AnyArray, gates: AnyArray, cont: AnyArray) -> tuple[AnyArra
     xp = namespace(gates)
     given, forget, out, new = xp.split(gates, 4, axis=-1)
     # Where cont is 0 so is the forget gate, even for a gate that is not a number.
-    kept = xp.where(cont == 0, np.float32(0), cont * _sigmoid(forget))
-    cell = kept * cell + _sigmoid(given) * xp.tanh(new)
-    return cell, _sigmoid(out) * xp.tanh(cell)
+    kept = xp.where(cont == 0, np.float32(0), cont * gate(forget))
+    cell = kept * cell + gate(given) * xp.tanh(new)
+    return cell, gate(out) * xp.tanh(cell)
 
 
 def _recurrent_cost(

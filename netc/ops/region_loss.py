@@ -18,7 +18,15 @@ from netc.numeric import np
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.contents import Contents
-from netc.ops.darknet import ROW, TRUE_BOXES, cell_of, check_label, darknet_loss, true_boxes
+from netc.ops.darknet import (
+    ROW,
+    TRUE_BOXES,
+    cell_of,
+    check_label,
+    darknet_loss,
+    first_true,
+    true_boxes,
+)
 from netc.ops.define import LayerContext, ShapeError
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.normalization import softmax
@@ -106,16 +114,11 @@ def region_changes(params: RegionLossParams, x: AnyArray, label: AnyArray) -> An
     diff, objects = np.zeros_like(x), sigmoid(x[:, :, 4])
     diff[:, :, 4] = params.noobject_scale * objects * objects * (1 - objects)
     for at, rows in enumerate(label.reshape(len(label), TRUE_BOXES, ROW)):
-        used = rows[: _first(rows[:, 1] == 0)]
+        used = rows[: first_true(rows[:, 1] == 0)]
         diff[at, :, 4][_covered(params, boxes[at], used)] = 0
-        for row in rows[: _first(rows[:, 3] == 0)]:
+        for row in rows[: first_true(rows[:, 3] == 0)]:
             _add_true_box(params, x[at], boxes[at], scores[at], diff[at], row)
     return diff
-
-
-def _first(flags: AnyArray) -> int:
-    at = np.flatnonzero(flags)
-    return int(at[0]) if len(at) else len(flags)
 
 
 def _boxes(params: RegionLossParams, x: AnyArray) -> AnyArray:

@@ -50,6 +50,11 @@ class UpdateParams:
     clipped: bool = False
     part: tuple[int, ...] = ()
 
+    @property
+    def has_local_rate(self) -> bool:
+        """True if the parameter's rate follows from its norms."""
+        return self.rule.local is not None and self.lr_mult != 0
+
 
 def _update_shape(params: UpdateParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     return (inputs[int(params.reached)],) * (1 + params.rule.histories)

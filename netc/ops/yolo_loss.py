@@ -21,7 +21,15 @@ from netc.numeric import np
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.contents import Contents
-from netc.ops.darknet import ROW, TRUE_BOXES, cell_of, check_label, darknet_loss, true_boxes
+from netc.ops.darknet import (
+    ROW,
+    TRUE_BOXES,
+    cell_of,
+    check_label,
+    darknet_loss,
+    first_true,
+    true_boxes,
+)
 from netc.ops.define import LayerContext, ShapeError
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import required_number
@@ -130,16 +138,11 @@ def _image(
     params: Yolov3Params, seen: AnyArray, by: AnyArray, lacking: list[float], rows: AnyArray
 ) -> None:
     by[:, 4] = seen[:, 4]
-    best = _best_overlap(params, seen, rows[: _first(rows[:, 1] == 0)])
+    best = _best_overlap(params, seen, rows[: first_true(rows[:, 1] == 0)])
     by[:, 4][best > np.float32(params.threshold)] = 0
-    for row in rows[: _first(rows[:, 3] == 0)]:
+    for row in rows[: first_true(rows[:, 3] == 0)]:
         for anchor in _chosen(params, row[1:5], seen.shape[2:]):
             lacking.append(1 - _learn(params, seen, by, row, anchor))
-
-
-def _first(flags: AnyArray) -> int:
-    at = np.flatnonzero(flags)
-    return int(at[0]) if len(at) else len(flags)
 
 
 def _best_overlap(params: Yolov3Params, seen: AnyArray, rows: AnyArray) -> AnyArray:

@@ -9,7 +9,7 @@ import pytest
 
 from netc.cli.main import main
 from netc.ir.text import parse_graph
-from netc.ops.params_text import load_params
+from netc.ops.params_from_text import load_params
 from netc.passes.pipeline import ALL, EXACT
 
 NET = """name: "transition"

@@ -14,7 +14,7 @@ from netc.diagnostics import Source
 from netc.frontend import build, read_net
 from netc.ir.graph import Graph, Node, Parameter, Value
 from netc.ir.text import dump_params, parse_graph, print_graph
-from netc.ops.params_text import load_params
+from netc.ops.params_from_text import load_params
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL
 from tests.strategies import nets

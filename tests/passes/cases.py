@@ -40,7 +40,7 @@ from netc.frontend import build, read_net, runnable, with_outputs
 from netc.ir.edit import with_variables
 from netc.ir.graph import Graph
 from netc.ir.text import parse_graph
-from netc.ops.params_text import load_params
+from netc.ops.params_from_text import load_params
 from netc.ops.update_rules import UpdateRule
 from netc.passes.base import Applied, run_passes
 from netc.passes.pipeline import BY_NAME

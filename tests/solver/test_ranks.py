@@ -24,7 +24,7 @@ from netc.ops.gradient import GradientParams
 from netc.ops.gradient_update import NAME as GRADIENT_UPDATE
 from netc.ops.gradient_update import GradientUpdateParams
 from netc.ops.linear import InnerProductParams
-from netc.ops.params_text import load_params
+from netc.ops.params_from_text import load_params
 from netc.ops.ranks import START, Slot, enter, slice_of
 from netc.ops.update import UPDATE, UpdateParams
 from netc.ops.update_rules import UpdateRule

@@ -20,7 +20,7 @@ from netc.ir.graph import Graph
 from netc.ir.text import parse_graph, print_graph
 from netc.ir.verify import verify
 from netc.ops.catalog import CATALOG
-from netc.ops.params_text import load_params
+from netc.ops.params_from_text import load_params
 from netc.ops.python import unregister_python_layer
 from netc.passes.base import run_passes
 from netc.passes.pipeline import ALL

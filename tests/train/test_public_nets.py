@@ -15,7 +15,7 @@ from netc.ir.graph import Graph
 from netc.ir.text import parse_graph, print_graph
 from netc.ir.verify import verify
 from netc.ops.catalog import CATALOG
-from netc.ops.params_text import load_params
+from netc.ops.params_from_text import load_params
 from netc.train.differentiate import differentiate
 
 FIRST = 20  # that can be built, in the order of their names

@@ -14,7 +14,7 @@ import numpy as np
 from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.recurrent import LSTM, LSTM_UNIT, RNN, RecurrentParams, first_states, step_units
+from netc.ops.recurrent import LSTM, LSTM_UNIT, RNN, RecurrentParams, first_states, gate, step_units
 
 _CONTINUATION = 1
 
@@ -35,14 +35,9 @@ class Gates(NamedTuple):
 def _gates(units: AnyArray, cell: AnyArray, cont: AnyArray) -> Gates:
     xp = namespace(units)
     given, forget, out, new = xp.split(units, 4, axis=-1)
-    given, out, new = _sigmoid(given), _sigmoid(out), xp.tanh(new)
-    forget = xp.where(cont == 0, units.dtype.type(0), cont * _sigmoid(forget))
+    given, out, new = gate(given), gate(out), xp.tanh(new)
+    forget = xp.where(cont == 0, units.dtype.type(0), cont * gate(forget))
     return Gates(given, forget, out, new, forget * cell + given * new)
-
-
-def _sigmoid(x: AnyArray) -> AnyArray:
-    xp = namespace(x)
-    return 1 / (1 + xp.exp(xp.minimum(-x, 88)))
 
 
 def _gates_back(

@@ -13,7 +13,7 @@ from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.elementwise import add, chain_step
 from netc.backends.cpu.steps.moving import copy_step
 from netc.backends.cpu.steps.transpose import from_planes
-from netc.backends.cpu.steps.update import clip_steps, has_local_rate, update_steps
+from netc.backends.cpu.steps.update import clip_steps, update_steps
 from netc.backends.shared.layout import is_in_c_order, view_of
 from netc.backends.shared.views import External, Place, View, dense, moved
 from netc.ir.graph import Node
@@ -47,7 +47,7 @@ def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
         return None
     begin, end = params.part or (0, arrays[0].count)
     some = 0 < end - begin < arrays[0].count
-    if params.part and ((some and has_local_rate(params)) or not _in_variables(context, node)):
+    if params.part and ((some and params.has_local_rate) or not _in_variables(context, node)):
         return None
     steps = update_steps(
         node.name,

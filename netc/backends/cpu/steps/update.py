@@ -39,7 +39,7 @@ def update_steps(
         scalars: rate, iteration, and the clipping factor where there is one.
         results: where the parameter and its histories go.
     """
-    rule, local = params.rule, has_local_rate(params)
+    rule, local = params.rule, params.has_local_rate
     # All arrays of a parameter lie in one order; results may lie over what they replace.
     data, first, second, third = _padded(arrays)
     new_data, new_first, new_second, new_third = _padded(results)
@@ -77,11 +77,6 @@ def update_steps(
 def _padded(places: Sequence[Place]) -> tuple[Argument, ...]:
     """A parameter and its histories, 0 for those that its rule does not keep."""
     return (*places, *(0,) * (1 + _MAX_HISTORIES - len(places)))
-
-
-def has_local_rate(params: UpdateParams) -> bool:
-    """True if the parameter's rate follows from its norms."""
-    return params.rule.local is not None and params.lr_mult != 0
 
 
 def _kernel(params: UpdateParams, reached: bool) -> jit.KernelSpec:

@@ -81,17 +81,12 @@ def emit_update(emission: CudaEmitContext, node: Node) -> Steps | None:
         [emission.view(value) for value in scalars],
         tuple(emission.variables.variable(emission.in_place[v]) for v in arrays if in_place),
     )
-    if not has_local_rate(params):
+    if not params.has_local_rate:
         return [update.launch()]
     steps = update.local_rate()
     rate = dense(Workspace(), 1, 1, 1, 1)
     launch = update.launch()
     return [*steps, replace(launch, reads=(*launch.reads, rate), workspace=steps[0].workspace)]
-
-
-def has_local_rate(params: UpdateParams) -> bool:
-    """True if the parameter's rate follows from its norms."""
-    return params.rule.local is not None and params.lr_mult != 0
 
 
 @dataclass(frozen=True)
@@ -208,5 +203,5 @@ def _constants(params: UpdateParams, rule: UpdateRule) -> dict[str, Constant]:
         "DECOUPLED": rule.decoupled,
         "REACHED": params.reached,
         "CLIPPED": params.clipped,
-        "LOCAL": has_local_rate(params),
+        "LOCAL": params.has_local_rate,
     }
