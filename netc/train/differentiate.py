@@ -107,7 +107,7 @@ class _Backward:
         self.parameter_names = UniqueNames(self.graph.parameters)
         made = (value for node in self.graph.nodes for value in node.outputs)
         self.last = {self.graph.values[value].blob: value for value in made}  # of each blob
-        self.loose = loose_values(self.graph)
+        self.without_sizes = loose_values(self.graph)
 
     # What the rules that build ops are given: see netc.ops.gradients.define.Build
 
@@ -126,13 +126,8 @@ class _Backward:
         assert self.at is not None
         return self._constant(f"{self.at.name}~zeros", value, 0.0)
 
-    def reshaped(self, top: str, value: str) -> str:
-        shape = self.shape(value)
-        if value in self.loose:
-            return self.node("Reshape", ReshapeParams((-1, *shape[1:])), (top,))[0]
-        if self.shape(top) == shape:
-            return top
-        return self.node("Reshape", ReshapeParams(shape), (top,))[0]
+    def loose(self, value: str) -> bool:
+        return value in self.without_sizes
 
     # The walk
 
@@ -270,7 +265,7 @@ class _Backward:
         if left is not None and kind == "bottom" and (reads.inputs or reads.outputs):
             reads = reads._replace(outputs=(0,))
             self.overwritten.add(node.name)
-        if self.loose.intersection(node.inputs):  # their sizes are known from their arrays alone
+        if self.without_sizes.intersection(node.inputs):  # the arrays alone tell them
             reads = reads._replace(inputs=tuple(range(len(node.inputs))))
         alone = rule.paired and kind == "bottom"
         arrived = tuple(
@@ -333,7 +328,7 @@ class _Backward:
     def _constant(self, name: str, value: str, number: float) -> str:
         """One number everywhere, in the shape of a value."""
         shape = self.shape(value)
-        if value in self.loose:
+        if value in self.without_sizes:
             return self._node(name, "Power", PowerParams(scale=0, shift=number), (value,))[0]
         parameter = self.parameter_names.take(f"{name}/constant")
         array = np.full(shape, number, np.float32)

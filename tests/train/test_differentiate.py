@@ -307,6 +307,45 @@ def test_rows_that_only_a_run_tells(backend: str) -> None:
     np.testing.assert_allclose(got.params["a"][0][0], FEEDS["x"][[0, 3]].sum(axis=0), 1e-5)
 
 
+def chosen_twice(rest: str, backend: str) -> Any:
+    """Two Filters of the data, by flags of their own, and what is made of the items they keep."""
+    flag = 'layer {{ name: "{0}" type: "Input" top: "{0}" input_param {{ shape {{ dim: 4 }} }} }}'
+    pick = 'layer {{ name: "{1}" type: "Filter" bottom: "x" bottom: "{0}" top: "{1}" }}'
+    parts = (flag.format("f"), flag.format("g"), pick.format("f", "s"), pick.format("g", "t"))
+    return compiled(DATA, *parts, rest, backend=backend)
+
+
+F, G = np.array([1, 0, 0, 1], np.float32), np.array([1, 1, 0, 1], np.float32)
+
+
+@pytest.mark.parametrize("axis", [0, -2])
+def test_rows_of_several_choices_are_joined(axis: int, backend: str) -> None:
+    """Where a joint gradient is cut, only the run tells: not at the bounds, 4 and 8."""
+    join = (f'layer {{ name: "j" type: "Concat" bottom: "s" bottom: "t" top: "j" '
+            f"concat_param {{ axis: {axis} }} }}")  # fmt: skip
+    net = chosen_twice(join + product("a", "j") + layer("Power", "a", "p", "power_param "
+        "{ power: 2 }") + layer("Reduction", "p", "l", "loss_weight: 1"), backend)  # fmt: skip
+    got = net.gradients({"x": FEEDS["x"], "f": F, "g": G})
+    weight, bias = (np.asarray(array) for array in net.params["a"])
+    each = 2 * (FEEDS["x"] @ weight.T + bias) @ weight
+    np.testing.assert_allclose(got.blobs["x"], each * (F + G)[:, None], 1e-4, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "shapes", [("dim: 1 dim: -1", "dim: -1 dim: 1"), ("dim: 1 dim: -1 dim: 2", "dim: 2 dim: -1")]
+)
+def test_rows_that_become_another_axis(shapes: tuple[str, str], backend: str) -> None:
+    """What a reshape is turned back into are the sizes of the run, on whatever axis they lie."""
+    rest = "".join(
+        layer("Reshape", bottom, top, f"reshape_param {{ shape {{ {dims} }} }}")
+        for bottom, top, dims in zip("sp", "pq", shapes, strict=True)
+    )
+    square = layer("Power", "q", "r", "power_param { power: 2 }")
+    net = chosen_twice(rest + square + layer("Reduction", "r", "l", "loss_weight: 1"), backend)
+    got = net.gradients({"x": FEEDS["x"], "f": F, "g": G})
+    np.testing.assert_allclose(got.blobs["x"], 2 * FEEDS["x"] * F[:, None], 1e-5)
+
+
 # What is refused
 
 

@@ -37,6 +37,7 @@ def _convolution_built(
     shape = build.shape(node.inputs[0])
     axes = convolution_axes(params, shape)
     met = all(a.stride * (a.out - 1) + a.extent - 2 * a.pad == a.size for a in axes)
+    met = met and (not build.loose(node.inputs[0]) or all(a.stride == 1 for a in axes))
     return _turned(build, node, tops, wanted, "Deconvolution") if met else {}
 
 

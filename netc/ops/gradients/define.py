@@ -66,8 +66,12 @@ class Build(Protocol):
     def zeros(self, value: str) -> str:
         """A value of zeros in the shape of another."""
 
-    def reshaped(self, top: str, value: str) -> str:
-        """The gradient ``top`` in the shape of ``value``; itself where it has that shape."""
+    def loose(self, value: str) -> bool:
+        """Whether only a run tells a value's sizes: what says them is not to be built from them.
+
+        Its shape holds bounds. A rule that would write them down (where to cut, into what to
+        reshape) leaves the bottom to its definition, which is given the sizes of the run.
+        """
 
 
 # (build, the layer, each top's gradient or None, wanted bottoms) -> bottom -> its gradient; a

@@ -11,6 +11,7 @@ from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
 from netc.ops.gradients.define import Build, Gradient, Reads, Saved, gradients, of
 from netc.ops.linear import EMBED, INNER_PRODUCT, EmbedParams, InnerProductParams, embed_index
+from netc.ops.reshaping import ReshapeParams
 
 
 def _by_data(
@@ -29,7 +30,9 @@ def _by_data(
         bias=False,
     )
     (rows,) = build.node("InnerProduct", back, (top,), node.parameters[:1])
-    return {0: build.reshaped(rows, node.inputs[0])}
+    if build.shape(rows) == shape:
+        return {0: rows}
+    return {0: build.node("Reshape", ReshapeParams((*(0,) * axis, *shape[axis:])), (rows,))[0]}
 
 
 def _by_weight(params: InnerProductParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

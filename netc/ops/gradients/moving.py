@@ -38,7 +38,14 @@ from netc.ops.permutation import (
 from netc.ops.priors import PRIOR_BOX
 from netc.ops.proposal import PROPOSAL
 from netc.ops.reduction import REDUCTION, ReductionParams
-from netc.ops.reshaping import FLATTEN, RESHAPE, TILE, TileParams
+from netc.ops.reshaping import (
+    FLATTEN,
+    RESHAPE,
+    TILE,
+    FlattenParams,
+    ReshapeParams,
+    TileParams,
+)
 from netc.ops.selection import BATCH_REINDEX, FILTER
 from netc.ops.sequence import CONTINUATION_INDICATOR, REVERSE
 
@@ -52,9 +59,11 @@ def _only(tops: Tops) -> str:
 
 
 def _concat(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
-    """The top's gradient, cut where the bottoms were joined."""
+    """The top's gradient, cut where the bottoms were joined: a run tells where, of loose ones."""
     if len(node.inputs) == 1:
         return {0: _only(tops)}
+    if any(map(build.loose, node.inputs)):
+        return {}
     params = node.params_as(ConcatParams)
     shapes = [build.shape(value) for value in node.inputs]
     axis = params.axis % len(shapes[0])
@@ -93,7 +102,19 @@ def _split(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mappi
 
 
 def _reshape(build: Build, node: Node, tops: Tops, wanted: Sequence[int]) -> Mapping[int, str]:
-    return {0: build.reshaped(_only(tops), node.inputs[0])}
+    """The top's gradient in the bottom's shape."""
+    top, shape = _only(tops), build.shape(node.inputs[0])
+    if build.loose(node.inputs[0]):
+        return {}
+    if build.shape(top) == shape:
+        return {0: top}
+    return {0: build.node("Reshape", ReshapeParams(shape), (top,))[0]}
+
+
+def _in_shape(
+    params: FlattenParams | ReshapeParams, saved: Saved, tops: Arrays, index: int
+) -> AnyArray:
+    return tops[0].reshape(saved.shapes[0])
 
 
 def _tile(params: TileParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -201,8 +222,8 @@ GRADIENTS = gradients(
     of(CONCAT, Gradient(_part, build=_concat)),
     of(SLICE, Gradient(build=_slice)),
     of(SPLIT, Gradient(build=_split)),
-    of(FLATTEN, Gradient(build=_reshape)),
-    of(RESHAPE, Gradient(build=_reshape)),
+    of(FLATTEN, Gradient(_in_shape, build=_reshape)),
+    of(RESHAPE, Gradient(_in_shape, build=_reshape)),
     of(TILE, Gradient(_tile)),
     of(CROP, Gradient(_crop, ignored=(1,))),
     of(CROP_CENTER, Gradient(_crop)),
