@@ -58,8 +58,27 @@ def moved_boxes(boxes: AnyArray, delta: AnyArray) -> AnyArray:
         delta: (4 * anchors, rows, columns): of each anchor dx and dy, in parts of its width and
             height, and the logarithms of the factors of both.
     """
-    delta = delta.reshape(-1, 4, *delta.shape[1:]).transpose(2, 3, 0, 1).reshape(-1, 4)
+    return moved_rows(boxes, delta_rows(delta))
+
+
+def delta_rows(delta: AnyArray) -> AnyArray:
+    """Offsets (4 * anchors, rows, columns) in the order of anchors: (cells * anchors, 4)."""
+    return delta.reshape(-1, 4, *delta.shape[1:]).transpose(2, 3, 0, 1).reshape(-1, 4)
+
+
+def moved_rows(boxes: AnyArray, delta: AnyArray) -> AnyArray:
+    """Boxes (n, 4) moved and scaled by offsets (n, 4)."""
     size = boxes[:, 2:] - boxes[:, :2] + 1
     centre = boxes[:, :2] + size / 2 + delta[:, :2] * size
     half = np.exp(delta[:, 2:]) * size / 2
     return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def box_changes(boxes: AnyArray, truth: AnyArray) -> AnyArray:
+    """Offsets (n, 4) from boxes to true boxes, (n, 4) each.
+
+    dx and dy in parts of the box's width and height, and the logarithms of the factors of both.
+    """
+    side, wanted = boxes[:, 2:] - boxes[:, :2] + 1, truth[:, 2:] - truth[:, :2] + 1
+    offset = (truth[:, :2] + wanted / 2 - boxes[:, :2] - side / 2) / side
+    return np.concatenate([offset, np.log(wanted / side)], axis=1)

@@ -37,6 +37,13 @@ def overlaps(boxes: AnyArray, own: AnyArray, some: AnyArray, border: int = 0) ->
     return np.where(common > 0, common / np.where(common > 0, union, 1), 0)
 
 
+def box_overlaps(boxes: AnyArray, truth: AnyArray) -> AnyArray:
+    """Intersection over union of boxes (n, 4) with true boxes (m, 4), in pixels: (n, m)."""
+    both = np.concatenate([boxes, truth])
+    columns, own = np.ascontiguousarray(both.T), areas(both, 1)
+    return overlaps(columns, own, np.arange(len(boxes), len(both)), 1)[:, : len(boxes)].T
+
+
 def nms_keep(
     boxes: AnyArray,
     threshold: float,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from netc.ir.types import Shape, count, show
 from netc.numeric import np
+from netc.ops.anchor_targets import AnchorRules, anchor_targets
 from netc.ops.anchors import moved_boxes, placed_anchors
 from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.boxes import nms_keep
@@ -34,7 +35,7 @@ from netc.ops.numbers import number
 from netc.ops.proposal import ProposalParams
 from netc.ops.python import PythonContext
 from netc.ops.random import layer_number
-from netc.ops.rcnn_layers import Sampling, anchor_targets, sampled_targets
+from netc.ops.rcnn_layers import Sampling, sampled_targets
 from netc.schema.message import Message
 
 _STRIDE, _CLASSES, _ROWS, _SIDE = 16, 21, 128, 600.0
@@ -213,7 +214,7 @@ def _anchor_targets(
     params: FrcnnLayerParams, inputs: Arrays, weights: Arrays
 ) -> tuple[AnyArray, ...]:
     anchors = _anchors(params, inputs[0].shape)
-    return anchor_targets(anchors, 0, inputs[:3], _context(params, inputs))
+    return anchor_targets(AnchorRules(anchors), inputs[:3], _context(params, inputs))
 
 
 def _anchor_contents(

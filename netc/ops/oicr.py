@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from netc.ir.types import Shape, count, show
 from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
+from netc.ops.boxes import box_overlaps
 from netc.ops.contents import Contents, Regions, Whole
 from netc.ops.define import ShapeError
 from netc.ops.param_str import parse_param_str
-from netc.ops.python import PythonContext, register_built_in, register_python_contents
-from netc.ops.rcnn_layers import box_overlaps
+from netc.ops.python import PythonContext, register_built_in
 
 _NEAR, _SIDE = 0.5, 600.0
 
@@ -59,15 +59,8 @@ def _oicr(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyAr
     return labels, np.array(weights)[best_of]
 
 
-def _no_gradient(
-    inputs: Arrays, tops: Arrays, param_str: str, context: PythonContext
-) -> tuple[None, ...]:
-    return (None,) * len(inputs)
-
-
 def _oicr_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
     return Regions(1, _SIDE, _SIDE), None, Whole(2)
 
 
-register_built_in("oicr_layer.layer", "OICRLayer", _oicr, _oicr_shape, False, _no_gradient)
-register_python_contents("oicr_layer.layer", "OICRLayer", _oicr_contents)
+register_built_in("oicr_layer.layer", "OICRLayer", _oicr, _oicr_shape, contents=_oicr_contents)

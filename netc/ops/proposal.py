@@ -1,12 +1,12 @@
 """Region proposals of a region proposal network (Ren et al. 2015), from anchors and their scores.
 
-The layer ``Proposal`` (proposal_layer.cpp of PVANet, or of synopsys-caffe), and the Python layer of
-Faster R-CNN (rpn/proposal_layer.py), which public nets name and which is registered here.
+The layer ``Proposal`` (proposal_layer.cpp of PVANet, or of synopsys-caffe). Python layers that do
+the same are in ``proposal_layers.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netc.ir.types import Shape, count, show
@@ -27,14 +27,6 @@ from netc.ops.define import (
     full_extent,
 )
 from netc.ops.fields import bad_value, reject_unknown_fields
-from netc.ops.numbers import LARGEST
-from netc.ops.param_str import param_str_fields
-from netc.ops.python import (
-    PythonContext,
-    PythonParams,
-    implementation,
-    register_built_in,
-)
 from netc.schema.message import Message
 
 
@@ -99,7 +91,7 @@ def _positive(param: Message, name: str) -> int:
     return int(param.get(name))
 
 
-def _shape(params: ProposalParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def proposal_shapes(params: ProposalParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """The shapes when all ``after`` boxes are found: how many are is known only from the data."""
     scores, deltas, info = inputs
     _check_maps(scores, deltas, len(params.ratios) * len(params.scales))
@@ -122,17 +114,15 @@ def _check_maps(scores: Shape, deltas: Shape, anchors: int) -> None:
 
 
 @quietly
-def _propose(params: ProposalParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+def propose(params: ProposalParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     """Boxes and their scores, image by image."""
     scores, deltas, info = inputs
-    height, width, tall = info[0, :3]
-    least = params.min_size * np.array([info[0, 3] if info.shape[1] > 3 else tall, tall])
     found = [np.zeros((0, 6), np.float32)]
     for image, (score, delta) in enumerate(zip(scores, deltas, strict=True)):
         boxes = moved_boxes(placed_anchors(params, score.shape[1:]), delta)
-        boxes = np.maximum(np.minimum(boxes, np.array([width - 1, height - 1] * 2, np.float32)), 0)
-        large = (boxes[:, 2:] - boxes[:, :2] + 1 >= least).all(axis=1)
-        found.append(_best(params, image, boxes, _foreground(score), large))
+        boxes, own, _ = chosen(params, boxes, _foreground(score), np.asarray(info)[0])
+        first = np.full((len(boxes), 1), image)
+        found.append(np.concatenate([first, boxes, own[:, None]], axis=1, dtype=np.float32))
     rows = np.concatenate(found)
     return (rows[:, :5], rows[:, 5])[: params.tops]
 
@@ -142,24 +132,30 @@ def _foreground(score: AnyArray) -> AnyArray:
     return score[len(score) // 2 :].transpose(1, 2, 0).reshape(-1)
 
 
-def _best(
-    params: ProposalParams, image: int, boxes: AnyArray, scores: AnyArray, large: AnyArray | np.bool
-) -> AnyArray:
-    """Rows of image, box and score, the best first.
+def chosen(
+    params: ProposalParams, boxes: AnyArray, scores: AnyArray, info: AnyArray
+) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """Boxes in the image, their scores and which of all they are, the best first.
 
     Boxes that are too small are left out, or stay with score 0 (``keep_small``).
+
+    Args:
+        params: of the layer.
+        boxes: (n, 4).
+        scores: (n,).
+        info: the image's height, width and scale; a fourth number is the scale of its width.
     """
+    height, width, tall = info[:3]
+    least = params.min_size * np.array([info[3] if len(info) > 3 else tall, tall])
+    boxes = np.maximum(np.minimum(boxes, np.array([width - 1, height - 1] * 2, np.float32)), 0)
+    large = (boxes[:, 2:] - boxes[:, :2] + 1 >= least).all(axis=1)
     if params.keep_small:
-        scores = scores * large
+        scores, left = scores * large, np.arange(len(boxes))
     else:
-        boxes, scores = boxes[large], scores[large]
-    order = np.argsort(-scores, kind="stable")[: params.before]
+        left = np.flatnonzero(large)
+    order = left[np.argsort(-scores[left], kind="stable")[: params.before]]
     best = order[nms_keep(boxes[order], params.overlap, border=1, limit=params.after)]
-    first = np.full((len(best), 1), image)
-    rows: AnyArray = np.concatenate(
-        [first, boxes[best], scores[best, None]], axis=1, dtype=np.float32
-    )
-    return rows
+    return boxes[best], scores[best], best
 
 
 def proposal_contents(params: ProposalParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
@@ -266,10 +262,10 @@ PROPOSAL = OpDef(
     reading=_synopsys_reading,
     arity=Arity((3, 3), (1, 2)),
     params=_parse,
-    shape=_shape,
+    shape=proposal_shapes,
     cost=per_input(20),
     window=full_extent,
-    reference=_propose,
+    reference=propose,
     memory=copies(12),
     dynamic=True,
     contents=proposal_contents,
@@ -278,97 +274,3 @@ PROPOSAL = OpDef(
 )
 
 OPS = (PROPOSAL,)
-
-
-# The Python layer of Faster R-CNN, with the numbers of its configuration.
-
-
-# What a `param_str` may say, and Faster R-CNN's configuration where it does not. A few forks have
-# other names for a field, and their own numbers for it.
-_FASTER_RCNN: Mapping[str, float | tuple[float, ...]] = {
-    "scales": (8, 16, 32), "ratios": (0.5, 1, 2), "base_size": 16, "min_size": 16,
-    "pre_nms_topn": 6000, "post_nms_topn": 300, "nms_thresh": 0.7,
-}  # fmt: skip
-_IN_TRAINING = {"pre_nms_topn": 12000, "post_nms_topn": 2000}
-_LISTS = ("scales", "ratios")
-
-
-def _faster_rcnn(param_str: str, phase: str = "TEST") -> ProposalParams:
-    """The parameters that a ``param_str`` such as ``'feat_stride': 16`` stands for.
-
-    Raises:
-        ShapeError: python-layer, where it says anything else.
-    """
-    usual = {**_FASTER_RCNN, **(_IN_TRAINING if phase == "TRAIN" else {})}
-    try:
-        given = {**usual, **param_str_fields(param_str)}
-        lists = {name: tuple(map(float, given.pop(name))) for name in _LISTS}
-        overlap = float(given.pop("nms_thresh"))
-        names = ("feat_stride", "base_size", "min_size", "pre_nms_topn", "post_nms_topn")
-        sizes = [int(given.pop(name)) for name in names]
-    except Exception:  # whatever a text can drive Python's parser into
-        given, lists, overlap, sizes = {"": ""}, {}, 0.0, []
-    numbers = (*sizes, *(value for values in lists.values() for value in values))
-    known = not given and all(lists.values()) and all(0 < value <= LARGEST for value in numbers)
-    if not known:
-        raise ShapeError(
-            f"Faster R-CNN's `ProposalLayer` takes `feat_stride` and "
-            f"{', '.join(f'`{name}`' for name in _FASTER_RCNN)}, its `param_str` is "
-            f"{param_str[:60]!r}",
-            "python_param.param_str",
-            ("register another implementation with netc.register_python_layer",),
-            code="python-layer",
-        )
-    stride, base, least, before, after = sizes
-    ratios, scales = lists["ratios"], lists["scales"]
-    return ProposalParams(
-        stride, base, least, ratios, scales, before, after, overlap, 2, keep_small=False
-    )
-
-
-def _faster_rcnn_shape(
-    inputs: Sequence[Shape], param_str: str, context: PythonContext
-) -> tuple[Shape, ...]:
-    params = _faster_rcnn(param_str, context.phase)
-    if len(inputs) != 3 or inputs[0][:1] != (1,):
-        raise ShapeError(
-            "Faster R-CNN's `ProposalLayer` takes 3 bottoms of a single image, scores, box changes "
-            f"and image size; they are {', '.join(map(show, inputs))}"
-        )
-    boxes, scores = _shape(params, inputs)
-    return boxes, (*scores, 1)
-
-
-def _faster_rcnn_proposals(
-    inputs: Arrays, param_str: str, context: PythonContext
-) -> tuple[AnyArray, ...]:
-    boxes, scores = _propose(_faster_rcnn(param_str, context.phase), inputs, ())
-    return boxes, scores[:, None]
-
-
-def proposal_of(params: PythonParams) -> ProposalParams | None:
-    """The parameters, where a Python layer is Faster R-CNN's ProposalLayer; None for other layers.
-
-    Raises:
-        ShapeError: with code python-layer, for a ``param_str`` that does not belong to that layer.
-    """
-    if implementation(params) is not _faster_rcnn_proposals:
-        return None
-    return _faster_rcnn(params.param_str, params.phase)
-
-
-def _no_gradient(
-    inputs: Arrays, tops: Arrays, param_str: str, context: PythonContext
-) -> tuple[None, ...]:
-    """None by any bottom: the layer's ``backward`` does nothing."""
-    return (None,) * len(inputs)
-
-
-register_built_in(
-    "rpn.proposal_layer",
-    "ProposalLayer",
-    _faster_rcnn_proposals,
-    _faster_rcnn_shape,
-    True,
-    _no_gradient,
-)

@@ -33,12 +33,13 @@ class PythonContext(NamedTuple):
     """What an implementation that asks for it is told: its phase, and how to draw random numbers.
 
     ``phase`` is "TRAIN" or "TEST"; ``layer`` and ``key`` go to ``netc.ops.random.uniform``. A
-    ``key`` of None stands for seed 0 and iteration 0.
+    ``key`` of None stands for seed 0 and iteration 0. ``tops`` is how many tops the text has.
     """
 
     phase: str
     layer: int
     key: AnyArray | None = None
+    tops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,11 @@ _REGISTRY: dict[tuple[str, str], _Registered] = {}
 
 # The layers that come with netc, and the modules that register them when they are imported.
 BUILT_IN: Mapping[tuple[str, str], str] = {
-    ("rpn.proposal_layer", "ProposalLayer"): "netc.ops.proposal",
+    ("rpn.proposal_layer", "ProposalLayer"): "netc.ops.proposal_layers",
     ("rpn.anchor_target_layer", "AnchorTargetLayer"): "netc.ops.rcnn_layers",
     ("rpn.proposal_target_layer", "ProposalTargetLayer"): "netc.ops.rcnn_layers",
+    ("SSH.layers.proposal_layer", "ProposalLayer"): "netc.ops.proposal_layers",
+    ("SSH.layers.anchor_target_layer", "AnchorTargetLayer"): "netc.ops.rcnn_layers",
     ("spatial_dropout", "SpatialDropoutLayer"): "netc.ops.rcnn_layers",
     ("oicr_layer.layer", "OICRLayer"): "netc.ops.oicr",
     ("pyloss", "EuclideanLossLayer"): "netc.ops.pyloss",
@@ -113,25 +116,34 @@ def register_python_layer(
     _REGISTRY[module, layer] = made
 
 
+def no_python_gradient(
+    inputs: Arrays, tops: Arrays, param_str: str, context: PythonContext
+) -> tuple[None, ...]:
+    """None by any bottom: the gradient of a layer whose ``backward`` does nothing."""
+    return (None,) * len(inputs)
+
+
+PythonContents = Callable[[str, Sequence[Shape]], Sequence[Contents | None]]
+_CONTENTS: dict[tuple[str, str], PythonContents] = {}
+
+
 def register_built_in(
     module: str,
     layer: str,
     implementation: Implementation,
     shape: ImplementationShape,
-    rows_vary: bool,
-    gradient: ImplementationGradient,
+    rows_vary: bool = False,
+    gradient: ImplementationGradient = no_python_gradient,
+    contents: PythonContents | None = None,
 ) -> None:
     """Register a layer that comes with netc, unless somebody has registered another before."""
     if (module, layer) not in _REGISTRY:
         register_python_layer(module, layer, implementation, shape, rows_vary, gradient, True)
+        if contents is not None:
+            register_python_contents(module, layer, contents)
 
 
-_CONTENTS: dict[tuple[str, str], Callable[[str, Sequence[Shape]], Sequence[Contents | None]]] = {}
-
-
-def register_python_contents(
-    module: str, layer: str, rule: Callable[[str, Sequence[Shape]], Sequence[Contents | None]]
-) -> None:
+def register_python_contents(module: str, layer: str, rule: PythonContents) -> None:
     """Register a Python layer's contents rule: (param_str, input shapes) -> contents."""
     _CONTENTS[module, layer] = rule
 
@@ -168,7 +180,7 @@ class PythonParams:
         registered = _registered(self.module, self.layer)
         if registered is None or not registered.context:
             return ()
-        return (PythonContext(self.phase, self.number, key),)
+        return (PythonContext(self.phase, self.number, key, self.tops),)
 
     def apart(self, inputs: Sequence[Item]) -> tuple[tuple[Item, ...], Item | None]:
         """The bottoms among a node's inputs, and the generator's key, None where there is none."""

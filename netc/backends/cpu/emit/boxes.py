@@ -10,7 +10,8 @@ from netc.backends.shared.views import View
 from netc.ir.graph import Node
 from netc.ir.types import Shape
 from netc.ops.detection import DetectionOutputParams
-from netc.ops.proposal import ProposalParams, proposal_of
+from netc.ops.proposal import ProposalParams
+from netc.ops.proposal_layers import proposal_of
 from netc.ops.python import PythonParams
 
 
