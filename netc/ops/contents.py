@@ -17,13 +17,14 @@ from netc.numeric import np
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Whole numbers from 0 to ``below`` - 1: labels, indices or flags."""
+    """Whole numbers from ``first`` to ``below`` - 1: labels, indices, flags or counts."""
 
     below: int
+    first: int = 0
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> Array:
         """A float32 array of ``shape`` of such numbers."""
-        return rng.integers(0, max(1, self.below), shape).astype(np.float32)
+        return rng.integers(self.first, max(self.first + 1, self.below), shape).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)

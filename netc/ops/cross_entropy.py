@@ -41,6 +41,7 @@ from netc.ops.loss import LOG_THRESHOLD, ONE_LOSS, check_single, per_example, sc
 from netc.ops.metric_losses import WEIGHTED_CROSS_ENTROPY
 from netc.ops.normalization import softmax
 from netc.ops.role import Role
+from netc.ops.softmax_weights import third_bottom_reading
 from netc.schema.message import Message
 
 _FLT_MIN = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
@@ -151,8 +152,12 @@ SOFTMAX_WITH_LOSS_EACH = OpDef(
 
 
 def _each_reading(layer: Message) -> TypeReading | None:
-    """R-FCN's and Cascade R-CNN's third top: each place's loss (softmax_loss_layer.cu there)."""
-    return TypeReading(erased(SOFTMAX_WITH_LOSS_EACH)) if len(layer.get("top")) == 3 else None
+    """R-FCN's and Cascade R-CNN's third top: each place's loss (softmax_loss_layer.cu there); or
+    what a third bottom says.
+    """
+    if len(layer.get("top")) == 3:
+        return TypeReading(erased(SOFTMAX_WITH_LOSS_EACH))
+    return third_bottom_reading(layer)
 
 
 SOFTMAX_WITH_LOSS = OpDef(

@@ -127,6 +127,8 @@ READINGS: Mapping[str, str] = {
     "ctc_decoding": "CTCGreedyAccuracy",
     "bottom_products": "InnerProductOfBottoms InnerDistanceOfBottoms",
     "cross_entropy": "SoftmaxWithLossEach",
+    "normalization": "SoftmaxOfFirst",
+    "softmax_weights": "SoftmaxWithLossOfWeights SoftmaxWithLossOfOverlaps",
     "metric_losses": "SigmoidCrossEntropyLossWeighted",
     "smooth_l1": "SmoothL1LossEach",
     "region_output": "DetectionOutputRegion",

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from netc.ir.types import Dims, Shape, dims, show
+from netc.ir.types import Dims, Shape, count, dims, show
 from netc.numeric import np
 from netc.ops.activation import ONE_TO_ONE
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
+from netc.ops.contents import Contents, Whole
 from netc.ops.cost import per_output
 from netc.ops.define import (
     POINTWISE,
     WHOLE,
+    Arity,
     LayerContext,
     OpDef,
     ShapeError,
+    TypeReading,
     Window,
+    erased,
 )
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.role import Role
@@ -133,6 +137,54 @@ def _softmax(params: SoftmaxParams, inputs: Arrays, weights: Arrays) -> Arrays:
         return (softmax(inputs[0], params.axis),)
 
 
+def _first_shape(params: SoftmaxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, numbers = inputs
+    axis = axis_in(data, params.axis, "softmax_param.axis")
+    if count(numbers) * data[axis] != count(data):
+        raise ShapeError(
+            f"how many elements count is needed of each row along axis {axis} of {show(data)}, "
+            f"got {show(numbers)}"
+        )
+    return (data,)
+
+
+def _softmax_of_first(params: SoftmaxParams, inputs: Arrays, weights: Arrays) -> Arrays:
+    """Softmax over the first elements of each row, 0 for the others; NaN where none count."""
+    xp, data = namespace(inputs[0]), inputs[0]
+    axis = params.axis % data.ndim
+    rows = (*data.shape[:axis], 1, *data.shape[axis + 1 :])
+    places = xp.arange(data.shape[axis]).reshape(-1, *[1] * (data.ndim - axis - 1))
+    with np.errstate(all="ignore"):
+        counted = places < inputs[1].reshape(rows)
+        most = xp.where(counted | (places == 0), data, -np.inf).max(axis=axis, keepdims=True)
+        each = xp.where(counted, xp.exp(data - most), data.dtype.type(0))
+        return (each / each.sum(axis=axis, keepdims=True),)
+
+
+def _numbers(params: SoftmaxParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    return None, Whole(1 + inputs[0][params.axis], first=1)
+
+
+SOFTMAX_OF_FIRST = OpDef(
+    name="SoftmaxOfFirst",
+    arity=Arity((2, 2), (1, 1)),
+    params=_parse_softmax,
+    shape=_first_shape,
+    cost=per_output(6),
+    window=_softmax_window,
+    reference=_softmax_of_first,
+    contents=_numbers,
+    family="loss",
+)
+
+
+def _of_first(layer: Message) -> TypeReading | None:
+    """Up-Down-Captioner's second bottom: how many elements of each row count (softmax_layer.cpp of
+    peteanderson80/caffe).
+    """
+    return TypeReading(erased(SOFTMAX_OF_FIRST)) if len(layer.get("bottom")) == 2 else None
+
+
 SOFTMAX = OpDef(
     name="Softmax",
     arity=ONE_TO_ONE,
@@ -144,7 +196,9 @@ SOFTMAX = OpDef(
     in_place=True,
     family="loss",
     role=Role.SOFTMAX | Role.SIGNED_SCORES | Role.NON_NEGATIVE,
+    reading=_of_first,
 )
 
 OPS = (MVN, SOFTMAX)
+READINGS = (SOFTMAX_OF_FIRST,)
 OTHER_NAMES = {"VoxelSoftmax": SOFTMAX}  # C3D's, of volumes (voxel_wise_softmax_layer.cpp)

@@ -42,7 +42,7 @@ def _shape(params: WarpCTCParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
             f"`blank_index` {params.blank} is none of {data[2]} symbols",
             "ctc_loss_param.blank_index",
         )
-    if len(label) < 2 or label[0] != data[1] or count(label, 2) != 1:
+    if not label or label[0] != data[1] or count(label, 2) != 1:  # one symbol each, of a vector
         raise ShapeError(f"{data[1]} rows of labels are needed, the bottom is {show(label)}")
     return ((),)
 

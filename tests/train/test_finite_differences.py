@@ -232,6 +232,9 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "SmoothL1LossEach": [("loss_param { normalization: NONE }", {"n": (3,)}),
                          ("", {"n": (3,), "tops": (2,)})],
     "SoftmaxWithLossEach": [("", {"x0": (4, 5), "x1": (4,), "tops": (3,)})],
+    "SoftmaxWithLossOfWeights": [("loss_param { ignore_label: 1 }",
+                                  {"x0": (2, 4, 3), "x1": (2, 3), "x2": (2, 3)})],
+    "SoftmaxOfFirst": [("", {"x0": (3, 5), "x1": (3,)})],
     "ReLUMask": [("relu_param { negative_slope: 0.1 }", {"tops": (2,)})],
     "L1Loss": [("", {"n": (2,)}), ("l1_loss_param { l2_per_location: true plateau: 0.5 "
                "normalize_by_num_entries: true }", {"n": (2,)}),
@@ -302,6 +305,7 @@ GIVEN = {
     "DetectionLoss": (set(), ()),
     "DetectionGroupLoss": (set(), ()),
     "MarginInnerProduct": (set(), ()),
+    "SoftmaxWithLossOfOverlaps": (set(), ()),  # tests/ops/test_softmax_weights.py names its bottoms
 }
 
 # What a text calls the layers that fields make of a name.
@@ -312,7 +316,9 @@ WRITTEN = {
     "ReLUMask": "ReLU",
     "SigmoidCrossEntropyLossWeighted": "SigmoidCrossEntropyLoss",
     "SmoothL1LossEach": "SmoothL1Loss",
+    "SoftmaxOfFirst": "Softmax",
     "SoftmaxWithLossEach": "SoftmaxWithLoss",
+    "SoftmaxWithLossOfWeights": "SoftmaxWithLoss",
     "InnerProductOfBottoms": "InnerProduct",
     "InnerDistanceOfBottoms": "InnerDistance",
 }

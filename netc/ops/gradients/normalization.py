@@ -19,7 +19,14 @@ from netc.ops.gradients.define import INPUT, NOTHING, OUTPUT, Gradient, Reads, S
 from netc.ops.gradients.pooling import spread
 from netc.ops.layer_norm import LAYER_NORM, LayerNormParams
 from netc.ops.lrn import LRN, LRNParams, lrn_axes, lrn_scale
-from netc.ops.normalization import MVN, SOFTMAX, MVNParams, SoftmaxParams, mvn_deviation
+from netc.ops.normalization import (
+    MVN,
+    SOFTMAX,
+    SOFTMAX_OF_FIRST,
+    MVNParams,
+    SoftmaxParams,
+    mvn_deviation,
+)
 from netc.ops.pooling_values import areas
 
 _STATISTICS = 3  # BatchNorm's arrays before those of NVIDIA's fork
@@ -314,6 +321,7 @@ GRADIENTS = gradients(
     of(BN, Gradient(_bn, _reads_bn, _bn_own, _reads_bn_own, tops=(0,), inexact=_bn_inexact)),
     of(MVN, Gradient(_mvn, _reads_mvn, reads_left=True, inexact=_mvn_inexact)),
     of(SOFTMAX, Gradient(_softmax, OUTPUT, reads_left=True)),
+    of(SOFTMAX_OF_FIRST, Gradient(_softmax, OUTPUT, reads_left=True, ignored=(1,))),
     of(
         NORMALIZE,
         Gradient(_normalize, _reads_normalize, _normalize_scale, INPUT, inexact=_normalize_inexact),
