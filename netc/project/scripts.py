@@ -7,6 +7,7 @@ searched line by line.
 from __future__ import annotations
 
 import ast
+import dis
 import importlib
 import json
 import re
@@ -275,16 +276,35 @@ def _has(made: str, attribute: str) -> bool:
         )
     # The fields of a generated protobuf class are attributes of its messages alone.
     fields = getattr(getattr(found, "DESCRIPTOR", None), "fields_by_name", ())
-    return hasattr(found, attribute) or attribute in fields
+    return hasattr(found, attribute) or attribute in fields or attribute in _set_by_init(found)
 
 
+def _set_by_init(made: type) -> set[str]:
+    """The attributes that the initialisers of a class and of those before it set."""
+    initialisers = [vars(base).get("__init__") for base in made.__mro__]
+    return {
+        instruction.argval
+        for function in initialisers
+        if hasattr(function, "__code__")
+        for instruction in dis.get_instructions(function)
+        if instruction.opname == "STORE_ATTR"
+    }
+
+
+# A string of any quotes, or a comment. An unclosed quote ends with its line.
+_WORDS = re.compile(
+    r'"""(?:\\.|(?!""")[^\\])*"""|\'\'\'(?:\\.|(?!\'\'\')[^\\])*\'\'\''
+    r'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*',
+    re.DOTALL,
+)
 _USE = re.compile(r"(?<![\w.])(caffe(?:\.\w+)+|cv2\.dnn\.\w+)")
 _IMPORT = re.compile(r"^\s*(import caffe[\w.]*(?: as \w+)?|from caffe[\w.]* import [\w, *]+)")
 
 
 def _by_lines(text: str) -> Iterator[ScriptCall]:
-    """The calls of a script that is not parsed; comments and strings count too."""
-    for number, line in enumerate(text.splitlines(), 1):
+    """The calls of a script that is not parsed; what strings and comments say is no call."""
+    code = _WORDS.sub(lambda found: "\n" * found[0].count("\n"), text)
+    for number, line in enumerate(code.split("\n"), 1):
         imported = _IMPORT.match(line)
         if imported:
             written = imported[1].strip()
@@ -293,7 +313,7 @@ def _by_lines(text: str) -> Iterator[ScriptCall]:
                 becomes += " as caffe"
             yield ScriptCall(number, written, becomes, True)
             continue
-        for found in _USE.finditer(line.partition("#")[0]):
+        for found in _USE.finditer(line):
             full = found[1]
             works = _exists(full)
             same = _dnn(full) if full.startswith("cv2") else f"{full} (as it is)"

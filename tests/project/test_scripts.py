@@ -69,6 +69,28 @@ def test_fields_of_messages_and_classes_of_the_extension_module_are_known() -> N
     assert [c.written for c in found.calls if not c.works] == ["net.nothing"]
 
 
+def test_attributes_that_an_initialiser_sets_are_known() -> None:
+    found = calls_of(
+        "import caffe\nclass D(caffe.Net):\n"
+        "    def __init__(self):\n        self.t = caffe.io.Transformer({})\n"
+        "        self.t.transpose, self.t.raw_scale, self.t.nothing\n"
+    )
+    assert [c.written for c in found.calls if not c.works] == ["self.t.nothing"]
+
+
+def test_strings_of_python_2_are_no_calls() -> None:
+    found = calls_of(
+        'print \'caffe.INFO\', "it\'s caffe.a"\n"""\nimport caffe\ncaffe.b "quoted" \'\n"""\n'
+        "f = 'don\\'t caffe.c'  # it's caffe.d\ncaffe.Net\n"
+    )
+    assert [(c.line, c.written) for c in found.calls] == [(7, "caffe.Net")]
+
+
+def test_an_unclosed_string_of_python_2_takes_no_long_time() -> None:
+    found = calls_of('print 1, "' + "\\a" * 50_000 + '\ncaffe.Net  # """' + "\\b" * 50_000)
+    assert [(c.line, c.written) for c in found.calls] == [(2, "caffe.Net")]
+
+
 def test_python_2_is_looked_through_line_by_line() -> None:
     found = calls_of("import caffe\nprint caffe.Net  # caffe.comment\ncaffe.nothing()\n")
     assert "Python 2" in found.problem and "line 2" in found.problem
