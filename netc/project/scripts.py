@@ -14,6 +14,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import NamedTuple
 
 PYCAFFE = "netc.compat.pycaffe"
@@ -110,6 +111,7 @@ class _Finder(ast.NodeVisitor):
         self.calls: list[ScriptCall] = []
         self.names: dict[str, str] = {}  # name in the script -> dotted name in Caffe or cv2
         self.objects: dict[str, str] = {}  # name in the script -> what made it
+        self.own: set[str] = set()  # attributes that the script itself gives to objects
 
     def visit_Import(self, node: ast.Import) -> None:
         """``import caffe``, ``import caffe.io as cio``, ``import cv2``."""
@@ -143,7 +145,7 @@ class _Finder(ast.NodeVisitor):
             as_name = f" as {alias.asname}" if alias.asname else ""
             written = f"from {module} import {alias.name}{as_name}"
             if root == "caffe":
-                works = alias.name == "*" or _exists(full)
+                works = _exists(module if alias.name == "*" else full)
                 becomes = f"from {_replaced(module)} import {alias.name}{as_name}"
                 self._add(node, written, becomes if works else _missing(full), works)
             elif full.startswith("cv2.dnn"):
@@ -178,8 +180,10 @@ class _Finder(ast.NodeVisitor):
 
     def _method(self, node: ast.Attribute, name: str) -> None:
         made = self.objects[name]
-        if _takes_any_name(made, node.attr):
-            return  # the script's own: a blob of a NetSpec
+        if isinstance(node.ctx, ast.Store) and not _has(made, node.attr):
+            self.own.add(node.attr)
+        if node.attr in self.own or _takes_any_name(made, node.attr):
+            return  # the script's own, such as a blob of a NetSpec
         works = node.attr in _OF_OBJECTS or _has(made, node.attr)
         written = f"{name}.{node.attr}"
         becomes = f"{written} (as it is)" if works else f"`{node.attr}` of {made} is not in netc"
@@ -285,7 +289,7 @@ def _set_by_init(made: type) -> set[str]:
     return {
         instruction.argval
         for function in initialisers
-        if hasattr(function, "__code__")
+        if isinstance(function, FunctionType)
         for instruction in dis.get_instructions(function)
         if instruction.opname == "STORE_ATTR"
     }

@@ -78,6 +78,19 @@ def test_attributes_that_an_initialiser_sets_are_known() -> None:
     assert [c.written for c in found.calls if not c.works] == ["self.t.nothing"]
 
 
+def test_attributes_that_the_script_gives_are_its_own() -> None:
+    found = calls_of(
+        "import caffe\nnet = caffe.Net('a', 1)\nnet.name = 'mine'\n"
+        "print(net.name, net.nothing)\nnet.blobs['a'] = 1\n"
+    )
+    assert [c.written for c in found.calls if not c.works] == ["net.nothing"]
+
+
+def test_all_of_a_module_that_is_there_and_of_one_that_is_not() -> None:
+    found = calls_of("from caffe.model_libs import *\nfrom caffe.my_nets import *\n")
+    assert [c.works for c in found.calls] == [True, False]
+
+
 def test_strings_of_python_2_are_no_calls() -> None:
     found = calls_of(
         'print \'caffe.INFO\', "it\'s caffe.a"\n"""\nimport caffe\ncaffe.b "quoted" \'\n"""\n'

@@ -81,6 +81,14 @@ class NetNames:
         return sorted(unread)
 
     @property
+    def _input_list(self) -> list[str]:
+        return self.inputs
+
+    @property
+    def _output_list(self) -> list[str]:
+        return self.outputs
+
+    @property
     def _inputs(self) -> list[int]:
         return self._ids(self.inputs)
 

@@ -130,6 +130,18 @@ class NetSpec:
     def __getitem__(self, name: str) -> Any:
         return self.tops[name]
 
+    def keys(self) -> list[str]:
+        """The names of its blobs, in order (the SSD fork's)."""
+        return list(self.tops)
+
+    def vals(self) -> list[Any]:
+        """What its names stand for, in order (the SSD fork's)."""
+        return list(self.tops.values())
+
+    def update(self, name: str, params: Mapping[str, object]) -> None:
+        """Set fields of the layer that makes a blob (the SSD fork's)."""
+        _layer_of(self[name]).params.update(params)
+
     def to_proto(self) -> ProtobufMessage:
         """The NetParameter: layers in the order they need each other, named by their first blob.
 

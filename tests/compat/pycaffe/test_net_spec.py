@@ -151,3 +151,11 @@ def test_a_hint_names_the_message_that_the_person_is_in(layer: Any, told: str) -
     with pytest.raises(NetcError) as caught:
         net.to_proto()
     assert told in caught.value.diagnostics[0].message
+
+
+def test_names_and_fields_of_the_ssd_fork() -> None:
+    net = lenet()
+    assert net.keys()[-2:] == ["score", "loss"] and net.vals()[-1] is net.loss
+    net.update("conv1", {"num_output": 7, "param": [dict(lr_mult=0)]})
+    conv = next(layer for layer in net.to_proto().layer if layer.name == "conv1")
+    assert conv.convolution_param.num_output == 7 and len(conv.param) == 1
