@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument(
         "-o", "--output", type=Path, required=True, metavar="DB", help="an LMDB, or FILE.h5"
     )
+    make.add_argument(
+        "--root", type=Path, metavar="FOLDER", help="where a list's paths start; default: its own"
+    )
     make.add_argument("--resize", type=_size, metavar="HxW", help="bring pictures to this size")
     make.add_argument("--gray", action="store_true", help="one channel")
     make.add_argument("--encoded", action="store_true", help="store files, not pixels (LMDB)")
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make(args: argparse.Namespace) -> int:
-    pictures = pictures_of(args.source, PixelOptions(args.gray, args.resize))
+    pictures = pictures_of(args.source, PixelOptions(args.gray, args.resize), args.root)
     if args.shuffle:
         pictures = shuffled(pictures, args.seed)
     with _progress("pictures") as progress:

@@ -17,7 +17,8 @@ from netc.ir.types import Shape
 from netc.project.exported import export
 from netc.project.found import MAX_FILES, ProjectFile, ProjectFiles, find
 from netc.project.report import MigrationReport
-from netc.project.scripts import ScriptCall, script_calls, shell_calls
+from netc.project.scripts import ScriptCall, script_calls
+from netc.project.shell import shell_calls
 from netc.project.texts import (
     ProjectNet,
     asked_option,

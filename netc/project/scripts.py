@@ -12,7 +12,7 @@ import importlib
 import json
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
 from typing import NamedTuple
@@ -322,43 +322,3 @@ def _by_lines(text: str) -> Iterator[ScriptCall]:
             works = _exists(full)
             same = _dnn(full) if full.startswith("cv2") else f"{full} (as it is)"
             yield ScriptCall(number, full, same if works else _missing(full), works)
-
-
-_TOOL = re.compile(r"(?:^|[\s/;&|])(caffe(?:\.bin|-d)?)\s+(train|test|time|device_query)\b(.*)")
-_OTHER_TOOLS: Mapping[str, str] = {
-    "convert_imageset": "netc data make FOLDER -o DATABASE",
-    "compute_image_mean": "netc data mean DATABASE -o mean.binaryproto",
-    "upgrade_net_proto_text": "netc upgrade OLD.prototxt -o NEW.prototxt",
-    "upgrade_net_proto_binary": "netc upgrade OLD.caffemodel -o NEW.caffemodel",
-    "upgrade_solver_proto_text": "netc upgrade OLD.prototxt -o NEW.prototxt",
-    "extract_features": "netc run NET -w W -i FOLDER --output BLOB --save features.npz",
-    "draw_net.py": "netc draw NET -o net.png",
-    "parse_log.py": "netc plot LOG",
-}
-
-
-def shell_calls(text: str) -> Iterator[ScriptCall]:
-    """The commands of Caffe's tools in a shell script, with netc's command for each."""
-    for number, line in enumerate(text.splitlines(), 1):
-        code = line.partition("#")[0]
-        found = _TOOL.search(code)
-        if found:
-            yield ScriptCall(
-                number, " ".join(found[0].split())[:200], _command(found[2], found[3]), True
-            )
-        for tool, command in _OTHER_TOOLS.items():
-            if re.search(rf"(?<!\w){re.escape(tool)}(?:\.bin)?(?!\w)", code):
-                yield ScriptCall(number, tool, command, True)
-
-
-def _command(verb: str, rest: str) -> str:
-    """``caffe train --solver=s.prototxt --gpu 0`` as netc's command."""
-    flags = {m[1]: m[2].strip("\"'") for m in re.finditer(r"--?(\w+)[= ]+([^\s\\]+)", rest)}
-    net, weights = flags.get("model", "NET"), flags.get("weights", "W")
-    if verb == "train":
-        command = f"netc train {flags.get('solver', 'SOLVER')}"
-        command += f" --weights {weights}" if "weights" in flags else ""
-        return command + (f" --snapshot {flags['snapshot']}" if "snapshot" in flags else "")
-    if verb == "test":
-        return f"netc test {net} -w {weights}"
-    return f"netc time {net}" if verb == "time" else "netc devices"

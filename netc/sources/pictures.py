@@ -58,8 +58,10 @@ class PixelOptions:
         return resize(picture, *self.size) if self.size else picture
 
 
-def pictures_of(source: Path, how: PixelOptions) -> list[Picture]:
+def pictures_of(source: Path, how: PixelOptions, root: Path | None = None) -> list[Picture]:
     """All pictures of a source, in its order.
+
+    The paths of a list start from ``root``, or from the list's own folder.
 
     Raises:
         NetcError: bad-record, where the source is none of the three kinds or has no pictures.
@@ -69,15 +71,15 @@ def pictures_of(source: Path, how: PixelOptions) -> list[Picture]:
     elif source.suffix == ".npz":
         found = list(_of_archive(source))
     else:
-        found = list(_of_list(source, how))
+        found = list(_of_list(source, how, root or source.parent))
     if not found:
         raise _bad(f"`{source}` has no pictures")
     return found
 
 
-def _of_list(path: Path, how: PixelOptions) -> Iterator[Picture]:
+def _of_list(path: Path, how: PixelOptions, root: Path) -> Iterator[Picture]:
     for line in read_list(path, _bad):
-        yield _file(path.parent / line.path, line.path, line.label, how)
+        yield _file(root / line.path, line.path, line.label, how)
 
 
 def _of_folder(folder: Path, how: PixelOptions) -> Iterator[Picture]:

@@ -45,6 +45,16 @@ def test_a_list_becomes_a_database(
     assert found["labels"] == {str(i): 1 for i in range(10)}
 
 
+def test_the_paths_of_a_list_start_from_its_folder_or_another(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("lists").mkdir()
+    Path("list.txt").rename("lists/list.txt")
+    assert main(["data", "make", "lists/list.txt", "--root", ".", "-o", "db"]) == 0
+    assert capsys.readouterr().out == "db: 10 records\n"
+    assert main(["data", "make", "lists/list.txt", "-o", "none"]) == 1
+
+
 def test_a_folder_of_classes_and_resizing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, path in (("b", IMAGES[0]), ("a", IMAGES[1]), ("a", IMAGES[2])):
         (folder / "set" / name).mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from netc.project.scripts import calls_of, script_calls, shell_calls
+from netc.project.scripts import calls_of, script_calls
 
 SCRIPT = """
 import numpy as np
@@ -137,15 +137,3 @@ def test_notebooks_are_read(tmp_path: Path) -> None:
     assert [(c.line, c.written) for c in script_calls(path).calls] == [(2, "import caffe")]
     path.write_text("{", encoding="utf-8")
     assert "no notebook" in script_calls(path).problem
-
-
-def test_commands_of_caffes_tools() -> None:
-    text = """# caffe train --solver=no
-$ROOT/build/tools/caffe train --solver=s.prototxt --weights a.caffemodel -gpu 0
-build/tools/compute_image_mean.bin lmdb mean.binaryproto
-cafe train
-"""
-    assert [(c.line, c.becomes) for c in shell_calls(text)] == [
-        (2, "netc train s.prototxt --weights a.caffemodel"),
-        (3, "netc data mean DATABASE -o mean.binaryproto"),
-    ]
