@@ -49,8 +49,9 @@ def test_the_paths_of_a_list_start_from_its_folder_or_another(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("lists").mkdir()
-    Path("list.txt").rename("lists/list.txt")
-    assert main(["data", "make", "lists/list.txt", "--root", ".", "-o", "db"]) == 0
+    Path("lists/list.txt").write_text("".join(f"{p.name} 0\n" for p in IMAGES), encoding="utf-8")
+    root = str(IMAGES[0].parent)
+    assert main(["data", "make", "lists/list.txt", "--root", root, "-o", "db"]) == 0
     assert capsys.readouterr().out == "db: 10 records\n"
     assert main(["data", "make", "lists/list.txt", "-o", "none"]) == 1
 
