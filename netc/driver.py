@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netc import arguments
@@ -33,7 +34,7 @@ from netc.ir.verify import verify
 from netc.layer_arrays import parameter_bytes
 from netc.lower import rules
 from netc.lower.before import LayerChoice, wanted_part
-from netc.lower.files import with_files
+from netc.lower.files import with_files, with_filler_files
 from netc.memory import Budget, budget_of, size_of, using
 from netc.ops.catalog import CATALOG, LAYERS
 from netc.ops.define import ErasedOp
@@ -116,7 +117,10 @@ def compile(
     with using(budget):
         message = read_net(net, text=text, define=define, schema=schema).message
         reader = _reader(message, state, net, seed) if read_data else None
-        loaded = load(message, state, _read(reader, shapes), outputs, weights, missing, seed)
+        files = FilesOfText(folder_of(net), allow_outside)
+        loaded = load(
+            message, state, _read(reader, shapes), outputs, weights, missing, seed, files=files
+        )
         made = _made(loaded.graph, net, variables, allow_outside)
         kept = (loaded.diagnostics, seed, loaded.unneeded, stateful, reader)
         return CompiledNet(made, backend, _within(options, memory, made), *kept)
@@ -175,6 +179,15 @@ def _made(graph: Graph, net: Text | None, variables: bool, outside: bool) -> Gra
     return with_variables(found) if variables else found
 
 
+class FilesOfText(NamedTuple):
+    """The folder of a net's text, None where it is from no file, and whether files may lie outside
+    of it.
+    """
+
+    folder: Path | None = None
+    outside: bool = False
+
+
 class LoadedNet(NamedTuple):
     """A graph with its weights; ``unneeded`` are the text's inputs that no wanted output reads."""
 
@@ -192,8 +205,11 @@ def load(
     missing: str,
     seed: int,
     layers: Mapping[str, ErasedOp] = LAYERS,
+    files: FilesOfText | None = None,
 ) -> LoadedNet:
     """NetParameter -> the graph that computes ``outputs``, with weights; arguments as in `compile`.
+
+    ``files`` says where the files lie that fillers name.
 
     Raises:
         NetcError: as :func:`compile`.
@@ -205,6 +221,8 @@ def load(
     if errors:
         raise NetcError(first_of(errors))
     asked = runnable(built._replace(graph=only_outputs(built.graph, names)))
+    folder, outside = files or FilesOfText()
+    asked = with_filler_files(asked, folder, outside=outside)
     graph, matched = assign(asked, weights, missing=missing, seed=seed)
     verify(graph, "loaded", CATALOG)
     found = [d for d in (*built.diagnostics, *matched) if not names or d.code not in _UNASKED]

@@ -17,7 +17,7 @@ from netc.driver import Weights
 from netc.frontend import Schemas, Text, build, folder_of, read_net, runnable
 from netc.ir.graph import Array, Graph
 from netc.ir.types import Shape, count, show
-from netc.lower.files import with_files
+from netc.lower.files import with_files, with_filler_files
 from netc.memory import check_memory
 from netc.ops.array import AnyArray
 from netc.ops.catalog import LAYERS
@@ -136,6 +136,7 @@ def _graph(
 ) -> Graph:
     """The net's graph with arrays of its parameters."""
     built = with_files(runnable(build(message, **state)), folder, outside=False)
+    built = with_filler_files(built, folder, outside=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NetcWarning)  # what is filled with zeros is varied below
         graph, _ = assign(built, weights, missing="fill", seed=seed)

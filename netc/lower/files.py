@@ -8,10 +8,11 @@ from pathlib import Path
 
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import Diagnostic, NetcError, NetcWarning, render
-from netc.ir.graph import Array, Graph, Node
+from netc.ir.graph import Array, Graph, Node, Parameter
 from netc.numeric import np
 from netc.ops.catalog import CATALOG
 from netc.ops.define import ShapeError
+from netc.ops.filler import Filler
 from netc.paths import named_file
 from netc.weights.mean import load_blob
 
@@ -31,6 +32,40 @@ def with_files(graph: Graph, folder: Path | None, *, outside: bool) -> Graph:
             code of a layer whose shapes the array does not fit.
     """
     return graph.replace(nodes=tuple(_with_file(graph, n, folder, outside) for n in graph.nodes))
+
+
+def with_filler_files(graph: Graph, folder: Path | None, *, outside: bool) -> Graph:
+    """The graph with the numbers of the files that fillers name, before parameters are filled.
+
+    Args:
+        graph: with inferred shapes.
+        folder, outside: as of :func:`with_files`.
+    """
+    if not any(_names_file(p) for p in graph.parameters.values()):
+        return graph
+    known = graph.parameters.items()
+    return graph.replace(parameters={n: _with_numbers(p, folder, outside) for n, p in known})
+
+
+def _names_file(parameter: Parameter) -> bool:
+    return isinstance(parameter.filler, Filler) and bool(parameter.filler.file)
+
+
+def _with_numbers(parameter: Parameter, folder: Path | None, outside: bool) -> Parameter:
+    """The parameter with the numbers of its filler's file; as it was where there is no such file.
+
+    A net whose weights are given does not need it: who fills the array tells that it is not there.
+    """
+    if not _names_file(parameter) or parameter.array is not None:
+        return parameter
+    try:
+        path = named_file(parameter.filler.file, folder, parameter.span, outside=outside)
+    except NetcError:
+        return parameter
+    if not path.is_file():
+        return parameter
+    numbers = tuple(map(float, load_numbers(str(path))))
+    return replace(parameter, filler=replace(parameter.filler, numbers=numbers))
 
 
 def _with_file(graph: Graph, node: Node, folder: Path | None, outside: bool) -> Node:

@@ -12,7 +12,7 @@ from netc.ops.axes import axis_in
 from netc.ops.contents import label_along
 from netc.ops.cost import per_input
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, full_extent
-from netc.ops.fields import reject_unknown_fields
+from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.labels import check_label_count, class_labels, parse_ignore_label
 from netc.ops.role import Role
 from netc.schema.message import Message
@@ -27,18 +27,26 @@ class AccuracyParams:
         axis: of the scores, the one that holds the classes.
         ignore_label: predictions with this label are not counted; None counts all.
         tops: 1 for the accuracy, of shape (); 2 gives each class's too, of shape (classes,).
+        least: the lowest scores are the best (`min_is_better` of happynear/caffe-windows: they are
+            distances).
     """
 
     top_k: int
     axis: int
     ignore_label: int | None
     tops: int
+    least: bool = False
 
 
 def _parse(layer: Message, context: LayerContext) -> AccuracyParams:
-    param = reject_unknown_fields(layer.get("accuracy_param"), "top_k", "axis", "ignore_label")
+    names = ("top_k", "axis", "ignore_label", "min_is_better")
+    param = reject_unknown_fields(layer.get("accuracy_param"), *names)
     return AccuracyParams(
-        param.get("top_k"), param.get("axis"), parse_ignore_label(param), context.tops
+        param.get("top_k"),
+        param.get("axis"),
+        parse_ignore_label(param),
+        context.tops,
+        fork_field(param, "min_is_better", False),
     )
 
 
@@ -67,10 +75,18 @@ def _accuracy(params: AccuracyParams, inputs: Arrays, weights: Arrays) -> tuple[
     xp = namespace(data)
     own = xp.take_along_axis(scores, index, axis=1)
     # A score equal to the label's own counts as better, so a tie at the k-th place is a miss.
-    better = (scores >= own).sum(axis=1, keepdims=True) - 1
+    at_least = _smaller_first(scores, own, index, xp) if params.least else scores >= own
+    better = at_least.sum(axis=1, keepdims=True) - 1
     right = kept & (better < params.top_k)
     total = _share(right.sum(), kept.sum(), xp)
     return (total, _by_class(index, right, kept, classes, xp))[: params.tops]
+
+
+def _smaller_first(scores: AnyArray, own: AnyArray, index: AnyArray, xp: Namespace) -> AnyArray:
+    """Where a score stands before the label's or is it: of equal ones the first class's does."""
+    before = xp.arange(scores.shape[1]).reshape(1, -1, 1) <= index
+    first: AnyArray = (scores < own) | ((scores == own) & before)
+    return first
 
 
 def _by_class(

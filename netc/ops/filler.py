@@ -20,7 +20,9 @@ class Filler:
     """A filler's parameters, as in Caffe's FillerParameter; the names are its fields'.
 
     ``parts`` are the fillers of equal parts of an array along its first axis, which forks fill one
-    by one; no text can name it.
+    by one; no text can name it. ``alpha`` is caffe-windows': the slope below zero of the rectifiers
+    behind an `msra`. ``file`` is caffe_pp2's, of filler `file`: a text whose ``numbers`` these are
+    once it has been read (netc.lower.files).
     """
 
     type: str = "constant"
@@ -31,7 +33,10 @@ class Filler:
     std: float = 1.0
     sparse: int = -1
     variance_norm: str = "FAN_IN"
+    alpha: float = 0.0
+    file: str = ""
     parts: tuple[Filler, ...] = ()
+    numbers: tuple[float, ...] = ()
 
 
 CONSTANT_ZERO = Filler()
@@ -45,16 +50,17 @@ def parse_filler(message: Message) -> Filler:
         NetcError: unknown-filler, at the type, when Caffe has no filler of that name;
             bad-filler, at the field, for a value that the filler does not take.
     """
-    names = [f.name for f in fields(Filler) if f.name != "parts"]
+    names = [f.name for f in fields(Filler) if f.name not in ("parts", "numbers")]
     reject_unknown_fields(message, *names)
-    filler = Filler(**{name: message.get(name) for name in names})
+    known = {name: message.get(name) for name in names if name in message.type.fields}
+    filler = Filler(**known)
     if filler.type not in _FILL:
-        known = ", ".join(f"`{name}`" for name in _FILL)
+        listed = ", ".join(f"`{name}`" for name in _FILL)
         raise message.error(
             "type",
             "unknown-filler",
             f"there is no filler `{filler.type}`",
-            *(did_you_mean(filler.type, _FILL) or (f"the fillers are {known}",)),
+            *(did_you_mean(filler.type, _FILL) or (f"the fillers are {listed}",)),
         )
     _check_values(filler, message)
     return filler
@@ -94,6 +100,10 @@ def _value_fault(filler: Filler) -> tuple[str, str, str] | None:
             f"`std` must be greater than 0, it is {filler.std:g}",
             f'for a constant use `type: "constant" value: {filler.mean:g}`',
         )
+    if filler.type == "file" and not filler.file:
+        return "type", "filler `file` needs a `file`", 'add `file: "numbers.txt"`'
+    if filler.file and filler.type != "file":
+        return "file", f"filler `{filler.type}` takes no `file`", 'remove it or use `type: "file"`'
     if filler.type == "uniform" and not filler.min <= filler.max:
         fault = f"`min` {filler.min:g} is greater than `max` {filler.max:g}"
         return "min", fault, "`min` is 0 and `max` is 1 unless written"
@@ -109,6 +119,11 @@ def filler_fault(filler: Filler, shape: Shape) -> str | None:
         return next(filter(None, (filler_fault(each, part) for each in filler.parts)), None)
     if filler.type == "bilinear":
         return _bilinear_fault(shape)
+    if filler.type == "file" and len(filler.numbers) < count(shape):
+        had = (
+            f"has {len(filler.numbers)} numbers" if filler.numbers else "was not found or is empty"
+        )
+        return f"`{filler.file}` {had}, and {show(shape)} needs {count(shape)}"
     if filler.type == "gaussian" and filler.sparse >= 0:
         return _sparse_fault(filler, shape)
     if filler.type in ("positive_unitball", "xavier", "msra") and not shape:
@@ -208,7 +223,9 @@ def _xavier(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
 
 
 def _msra(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
-    return _normal(0.0, math.sqrt(2.0 / _fan(filler, shape)), shape, rng)
+    """He et al. 2015 (arXiv:1502.01852), equation 15."""
+    fan = _fan(filler, shape) * (1 + filler.alpha**2)
+    return _normal(0.0, math.sqrt(2.0 / fan), shape, rng)
 
 
 def _fan(filler: Filler, shape: Shape) -> float:
@@ -227,6 +244,10 @@ def _bilinear(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
     return np.broadcast_to(np.outer(ramp, ramp), shape).astype(np.float32)
 
 
+def _of_file(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
+    return np.array(filler.numbers[: count(shape)], np.float32).reshape(shape)
+
+
 _FILL: Mapping[str, Callable[[Filler, Shape, np.random.Generator], Array]] = {
     "constant": _constant,
     "gaussian": _gaussian,
@@ -235,4 +256,5 @@ _FILL: Mapping[str, Callable[[Filler, Shape, np.random.Generator], Array]] = {
     "xavier": _xavier,
     "msra": _msra,
     "bilinear": _bilinear,
+    "file": _of_file,
 }

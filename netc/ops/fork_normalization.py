@@ -1,6 +1,7 @@
 """Normalize of SSD (normalize_layer.cpp of weiliu89/caffe) and of happynear/caffe-windows.
 
-It is SSD's where ``norm_param`` is written; else happynear's, which has no weights.
+It is SSD's where ``norm_param`` is written; else happynear's, which has no weights, in its first
+version, which adds nothing to the sum; `normalize_param` says its later one (normalize_places.py).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ONE, Filler, parse_filler
+from netc.ops.normalize_places import places_reading
 from netc.ops.role import Role
 from netc.schema.message import Message
 
@@ -50,7 +52,7 @@ class NormalizeParams:
 
 def _parse_normalize(layer: Message, context: LayerContext) -> NormalizeParams:
     if not layer.has("norm_param"):
-        return _parse_plain(layer)
+        return NormalizeParams(scaled=False, eps=0.0)
     message = reject_unknown_fields(
         layer.get("norm_param"),
         *("across_spatial", "scale_filler", "channel_shared", "eps", "fix_scale"),
@@ -63,21 +65,6 @@ def _parse_normalize(layer: Message, context: LayerContext) -> NormalizeParams:
         message.get("eps"),
         filler or CONSTANT_ONE,
     )
-
-
-def _parse_plain(layer: Message) -> NormalizeParams:
-    for name in ("normalize_param", "softmax_param"):
-        if name in layer.type.fields:
-            message = reject_unknown_fields(layer.get(name), "normalize_type", "fix_gradient")
-            kind = message.get("normalize_type") if message.has("normalize_type") else "L2"
-            if kind != "L2":
-                raise message.error(
-                    "normalize_type",
-                    "unsupported-value",
-                    f"`normalize_type` {kind} is not one that netc computes",
-                    "use L2",
-                )
-    return NormalizeParams(scaled=False, eps=0.0)
 
 
 def _normalize_shape(params: NormalizeParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -126,6 +113,7 @@ NORMALIZE = OpDef(
     in_place=True,
     family="normalization",
     role=Role.CHANNEL_VECTORS | Role.WIDE_ARRAYS,
+    reading=places_reading,
 )
 
 OPS = (NORMALIZE,)

@@ -12,7 +12,7 @@ from netc.frontend import build, runnable
 from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape, show
 from netc.ir.verify import verify
-from netc.lower.files import with_files
+from netc.lower.files import with_files, with_filler_files
 from netc.lower.losses import totals
 from netc.lower.rules import filter_layers, merged_state
 from netc.lower.splits import split_names, splits
@@ -110,6 +110,7 @@ def open_net(
     }
     built = build(choice.message, inputs=shapes, **state)
     graph, diagnostics = runnable(built), list(built.diagnostics)
+    graph = with_filler_files(graph, choice.folder, outside=True)
     for given in weights or (None,):
         graph, found = assign(graph, given, missing="fill", seed=seed)
         diagnostics += found

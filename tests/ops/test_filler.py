@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import netc
 from netc.diagnostics import NetcError
 from netc.ops.filler import Filler, fill, filler_fault, parse_filler
 from tests.ops.cases import bind_layer
@@ -157,3 +159,38 @@ def test_mistakes(text, code, at, message) -> None:
     assert (diagnostic.code, diagnostic.span.text) == (code, at)
     assert message in diagnostic.message
     assert diagnostic.help
+
+
+def test_msra_of_leaky_rectifiers() -> None:
+    filler = parsed('type: "msra" alpha: 0.5')
+    drawn = fill(filler, (400, 50), rng())
+    assert drawn.std() == pytest.approx(np.sqrt(2 / 50 / 1.25), rel=0.02)
+
+
+FROM_FILE = """
+input: "x" input_shape { dim: 1 dim: 3 }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 2
+        weight_filler { type: "file" file: "start.txt" } } }
+"""
+
+
+def test_a_filler_of_numbers_in_a_file(tmp_path: Path) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(FROM_FILE)
+    (tmp_path / "start.txt").write_text("1 2 3\n4 5 6.5 7")
+    found = netc.compile(str(net), backend="reference").params["ip"][0]
+    np.testing.assert_array_equal(found, [[1, 2, 3], [4, 5, 6.5]])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"), ((None, "`start.txt` was not found"), ("1 2", "has 2 numbers"))
+)
+def test_a_file_that_is_absent_or_too_short(tmp_path: Path, numbers: str | None, said: str) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(FROM_FILE)
+    if numbers:
+        (tmp_path / "start.txt").write_text(numbers)
+    with pytest.raises(NetcError, match=said):
+        netc.compile(str(net), backend="reference")
+    given = {"ip": [np.ones((2, 3), np.float32), np.zeros(2, np.float32)]}
+    netc.compile(str(net), given, backend="reference")  # then nobody needs the file

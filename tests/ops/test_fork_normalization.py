@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import array_shapes
 
 from netc.ops.fork_batch_norm import BN
 from netc.ops.fork_normalization import NORMALIZE
+from netc.ops.normalize_places import NORMALIZE_PLACES
 from tests.ops.cases import bind_layer, complaint, context_of, misfit, random_array, run_layer
 
 
@@ -54,9 +55,8 @@ def test_ssds_scale_begins_as_1_or_as_written() -> None:
 
 def test_without_norm_param_there_is_no_weight() -> None:
     x = random_array(3, 5)
-    for text in ("", "normalize_param { }", 'softmax_param { normalize_type: "L2" }'):
-        (y,) = run_layer(NORMALIZE, bind_layer(normalize_text(text)), [x], [])
-        np.testing.assert_allclose((y * y).sum(1), 1, rtol=1e-5)
+    (y,) = run_layer(NORMALIZE, bind_layer(normalize_text("")), [x], [])
+    np.testing.assert_allclose((y * y).sum(1), 1, rtol=1e-5)
 
 
 def test_without_norm_param_places_are_ambiguous() -> None:
@@ -65,8 +65,9 @@ def test_without_norm_param_places_are_ambiguous() -> None:
 
 
 def test_another_norm_is_refused() -> None:
-    found = complaint(NORMALIZE, normalize_text('normalize_param { normalize_type: "L1" }'))
-    assert (found.code, found.span.text) == ("unsupported-value", '"L1"')
+    text = normalize_text('normalize_param { normalize_type: "L3" }')
+    found = complaint(NORMALIZE_PLACES, text)
+    assert (found.code, found.span.text) == ("unsupported-value", '"L3"')
 
 
 @settings(max_examples=40, deadline=None)

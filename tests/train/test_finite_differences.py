@@ -271,6 +271,17 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
                          {"x0": (2, 4, 3), "x1": (2, 3)}),
                         ("softmax_param { axis: 2 } loss_param { normalization: NONE }",
                          {"x0": (2, 4, 3), "x1": (2, 4)})],
+    "LabelSpecificRescale": [
+        (f"label_specific_rescale_param {{ rescale_test: true {fields} }}",
+         {"x0": (4, 5), "x1": (4,)})
+        for fields in ("positive_weight: 0.5 negative_weight: 2 for_ip: true",
+                       "positive_weight: 2 power_on_positive: true", "bias_fix: true")],
+    "NormalizePlaces": [("normalize_param { bp_norm: true }", {"x0": (2, 3, 2, 2), "tops": (2,)}),
+                        ('normalize_param { normalize_type: "L1" bp_norm: true }',
+                         {"x0": (2, 3), "tops": (2,)}), ("normalize_param { }", {})],
+    "SubRegion": [(f"sub_region_param {{ region_height: 3 region_width: 2 data_height: 9 "
+                   f"data_width: 8 as_dim: {joined} }}",
+                   {"x0": (2, 2, 5, 4), "x1": (2, 6), "x2": (2, 6)}) for joined in (0, 1)],
     "LabelSpecificAdd": [("label_specific_add_param { bias: 0.5 }", {"x0": (4, 5), "x1": (4,)})],
     "EuclideanLoss": [("loss_weight: 2", {"n": (2,)})],
     "HingeLoss": [("", {"x0": (4, 5), "x1": (4,)}),
@@ -317,6 +328,7 @@ WRITTEN = {
     "SigmoidCrossEntropyLossWeighted": "SigmoidCrossEntropyLoss",
     "SmoothL1LossEach": "SmoothL1Loss",
     "SoftmaxOfFirst": "Softmax",
+    "NormalizePlaces": "Normalize",
     "SoftmaxWithLossEach": "SoftmaxWithLoss",
     "SoftmaxWithLossOfWeights": "SoftmaxWithLoss",
     "InnerProductOfBottoms": "InnerProduct",

@@ -13,7 +13,7 @@ from netc.frontend import Schemas, build, folder_of, read_net, runnable
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.lower import NetState
-from netc.lower.files import with_files
+from netc.lower.files import with_files, with_filler_files
 from netc.lower.splits import with_splits
 from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
@@ -85,6 +85,7 @@ def defined(
     with own_errors(python):
         built = build(own, phase=phase, level=level, stages=stages, inputs=inputs)
         graph = with_files(runnable(built), folder, outside=outside)
+        graph = with_filler_files(graph, folder, outside=outside)
     return Definition(message, _layers(built.layers), graph, built.diagnostics, python, state)
 
 
