@@ -18,7 +18,7 @@ from netc.ops.boxes import box_overlaps
 from netc.ops.contents import Contents, ImageSizes, TrueBoxes, corner_rows
 from netc.ops.define import ShapeError
 from netc.ops.param_str import parse_param_str
-from netc.ops.proposal import ProposalParams
+from netc.ops.proposal import ProposalParams, foreground
 from netc.ops.python import PythonContext
 from netc.ops.random import uniform
 
@@ -117,17 +117,26 @@ def anchor_targets(
         inputs: scores, true boxes and the image's size; more where ``rules`` says so.
         context: where random numbers come from.
     """
-    cells = inputs[0].shape[2:]
+    labels, targets, _ = labelled_anchors(rules, inputs, context)
+    return anchor_maps(labels, targets, inputs[0].shape[2:])
+
+
+def labelled_anchors(
+    rules: AnchorRules, inputs: Arrays, context: PythonContext
+) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """Label and box changes of every anchor, and the indices of those that may train."""
     truth, size = np.asarray(inputs[1]).reshape(-1, 5), np.asarray(inputs[2]).reshape(-1)[:2]
-    anchors = placed_anchors(rules.anchors, cells)
+    anchors = placed_anchors(rules.anchors, inputs[0].shape[2:])
     inside = anchors_inside(rules, anchors, size)
     labels, targets = np.full(len(anchors), -1, np.float32), np.zeros((len(anchors), 4), np.float32)
     if len(inside):
-        scores = None if rules.hard is None else anchor_scores(inputs[rules.hard][0])[inside]
+        scores = (
+            None if rules.hard is None else foreground(np.asarray(inputs[rules.hard][0]))[inside]
+        )
         labels[inside], best = _anchor_labels(rules, anchors[inside], truth, scores, context)
         if len(truth):
             targets[inside] = box_changes(anchors[inside], truth[best, :4])
-    return anchor_maps(labels, targets, cells)
+    return labels, targets, inside
 
 
 def anchors_inside(rules: AnchorRules, anchors: AnyArray, size: AnyArray) -> AnyArray:
@@ -137,11 +146,6 @@ def anchors_inside(rules: AnchorRules, anchors: AnyArray, size: AnyArray) -> Any
     high = anchors[:, 2:] < np.array([width, height]) + rules.border
     inside = np.flatnonzero(low.all(axis=1) & high.all(axis=1))
     return np.arange(len(anchors)) if rules.never_empty and not len(inside) else inside
-
-
-def anchor_scores(scores: AnyArray) -> AnyArray:
-    """The second half of the channels, (2 * anchors, rows, columns), in the order of anchors."""
-    return np.asarray(scores[len(scores) // 2 :]).transpose(1, 2, 0).reshape(-1)
 
 
 def anchor_maps(

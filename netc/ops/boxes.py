@@ -44,6 +44,14 @@ def box_overlaps(boxes: AnyArray, truth: AnyArray) -> AnyArray:
     return overlaps(columns, own, np.arange(len(boxes), len(both)), 1)[:, : len(boxes)].T
 
 
+def nearest(boxes: AnyArray, truth: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """The true box that each box overlaps most, the first of equals, and by how much; (n,) each."""
+    if not len(truth):
+        return np.zeros(len(boxes), np.int64), np.zeros(len(boxes))
+    table = box_overlaps(boxes, truth)
+    return table.argmax(axis=1), table.max(axis=1)
+
+
 def nms_keep(
     boxes: AnyArray,
     threshold: float,

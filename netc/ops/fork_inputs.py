@@ -232,6 +232,8 @@ def _python_input(layer: Message, context: LayerContext) -> SourceParams:
     kind = layer.get("python_param").get("layer")
     if kind == "RoIDataLayer":
         return SourceParams(_regions_shapes(layer.get("top")))
+    if kind == "MNCDataLayer":
+        return SourceParams((*_WITH_RPN, *_MNC_MASKS)[: context.tops])
     if kind in _SEGMENTATION and context.tops >= 2:
         data: PartialShape = (1, _COLOURS, None, None)
         shapes = (data, *(None,) * (context.tops - 1))
@@ -259,6 +261,8 @@ def _regions_shapes(tops: Sequence[str]) -> tuple[PartialShape | None, ...]:
 
 
 _WITH_RPN: tuple[PartialShape, ...] = ((1, _COLOURS, None, None), (1, 3), (1, 5))
+# Of daijifeng001/MNC: the masks of the true boxes and their sizes, as its set-up has them.
+_MNC_MASKS: tuple[PartialShape, ...] = ((1, 21, 21), (1, 2))
 
 PYTHON_INPUT = erased(source_layer("Python", (0, None), _python_input, Role.RESULT))
 """A Python layer that has no bottoms and no implementation here: it reads data."""

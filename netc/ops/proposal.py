@@ -120,14 +120,14 @@ def propose(params: ProposalParams, inputs: Arrays, weights: Arrays) -> tuple[An
     found = [np.zeros((0, 6), np.float32)]
     for image, (score, delta) in enumerate(zip(scores, deltas, strict=True)):
         boxes = moved_boxes(placed_anchors(params, score.shape[1:]), delta)
-        boxes, own, _ = chosen(params, boxes, _foreground(score), np.asarray(info)[0])
+        boxes, own, _ = chosen(params, boxes, foreground(score), np.asarray(info)[0])
         first = np.full((len(boxes), 1), image)
         found.append(np.concatenate([first, boxes, own[:, None]], axis=1, dtype=np.float32))
     rows = np.concatenate(found)
     return (rows[:, :5], rows[:, 5])[: params.tops]
 
 
-def _foreground(score: AnyArray) -> AnyArray:
+def foreground(score: AnyArray) -> AnyArray:
     """Scores of the second half of the channels, in the order cell, anchor."""
     return score[len(score) // 2 :].transpose(1, 2, 0).reshape(-1)
 

@@ -7,7 +7,7 @@ outside of training. One implementation serves all, with the numbers of each con
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from netc.ir.types import Shape, show
@@ -111,7 +111,27 @@ def proposal_layer_shapes(
     return boxes, (*scores, 1)
 
 
-_PROJECTS: dict[Implementation, ProposalProject] = {}
+ProposalRule = Callable[[PythonParams], ProposalParams | None]
+_RULES: dict[Implementation, ProposalRule] = {}
+
+
+def tell_proposals(run: Implementation, rule: ProposalRule) -> None:
+    """Say that an implementation does what the layer Proposal does with these parameters.
+
+    A rule that gives None says that this layer does something else.
+    """
+    _RULES[run] = rule
+
+
+def proposal_of(params: PythonParams) -> ProposalParams | None:
+    """The parameters, where a Python layer is one of these; None for other layers.
+
+    Raises:
+        ShapeError: with code python-layer, for a ``param_str`` that does not belong to that layer.
+    """
+    run = implementation(params)
+    rule = None if run is None else _RULES.get(run)
+    return None if rule is None else rule(params)
 
 
 def _register(module: str, project: ProposalProject) -> None:
@@ -126,19 +146,8 @@ def _register(module: str, project: ProposalProject) -> None:
         boxes, scores = propose(params, inputs, ())
         return boxes, scores[:, None]
 
-    _PROJECTS[run] = project
+    tell_proposals(run, lambda p: proposal_params(project, p.param_str, p.phase))
     register_built_in(module, "ProposalLayer", run, shape, True)
-
-
-def proposal_of(params: PythonParams) -> ProposalParams | None:
-    """The parameters, where a Python layer is one of these; None for other layers.
-
-    Raises:
-        ShapeError: with code python-layer, for a ``param_str`` that does not belong to that layer.
-    """
-    run = implementation(params)
-    project = None if run is None else _PROJECTS.get(run)
-    return None if project is None else proposal_params(project, params.param_str, params.phase)
 
 
 _register("rpn.proposal_layer", FASTER_RCNN)

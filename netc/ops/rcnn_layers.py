@@ -23,7 +23,7 @@ from netc.ops.anchor_targets import (
 )
 from netc.ops.anchors import box_changes
 from netc.ops.array import AnyArray, Arrays, quietly
-from netc.ops.boxes import box_overlaps
+from netc.ops.boxes import nearest
 from netc.ops.contents import Contents, Regions, TrueBoxes, corner_rows
 from netc.ops.define import ShapeError
 from netc.ops.param_str import parse_param_str
@@ -123,7 +123,7 @@ def sampled_targets(
     kept = np.concatenate([positive, negative])
     labels = np.zeros(len(kept), np.float32)
     labels[: len(positive)] = truth[best[positive], 4]
-    targets, inside = _by_class(
+    targets, inside = class_targets(
         labels, rules.classes, rows[positive, 1:], truth[best[positive], :4]
     )
     made = (rows[kept], labels[:, None], targets, inside, (inside > 0).astype(np.float32))
@@ -132,17 +132,25 @@ def sampled_targets(
 
 def _matched(rules: Sampling, rows: AnyArray, truth: AnyArray) -> tuple[AnyArray, AnyArray]:
     """The true box that each region overlaps most, and by how much."""
-    if not len(truth):
-        return np.zeros(len(rows), np.int64), np.zeros(len(rows))
-    table = box_overlaps(rows[:, 1:], truth[:, :4])
-    last = len(truth) - 1 - table[:, ::-1].argmax(axis=1)
-    return last if rules.filled else table.argmax(axis=1), table.max(axis=1)
+    if not rules.filled:
+        return nearest(rows[:, 1:], truth[:, :4])
+    best, most = nearest(rows[:, 1:], truth[::-1, :4])
+    return np.maximum(len(truth) - 1 - best, 0), most
 
 
-def _by_class(
+def class_targets(
     labels: AnyArray, classes: int, boxes: AnyArray, truth: AnyArray
 ) -> tuple[AnyArray, AnyArray]:
-    """Changes of the positives, which come first, in the columns of their class."""
+    """Changes of the positives, which come first, in the columns of their class, and which count.
+
+    Args:
+        labels: of all regions, (n,).
+        classes: how many there are, the background counted.
+        boxes, truth: of the positives, (positives, 4), and the true box of each.
+
+    Returns:
+        Two arrays (n, 4 * classes); changes are divided by Fast R-CNN's deviations.
+    """
     targets = np.zeros((len(labels), 4 * classes), np.float32)
     inside = np.zeros_like(targets)
     changes = box_changes(boxes, truth) / np.array(_DEVIATIONS, np.float32)
