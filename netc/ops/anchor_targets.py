@@ -23,17 +23,31 @@ from netc.ops.python import PythonContext
 from netc.ops.random import uniform
 
 
-class AnchorRules(NamedTuple):
-    """Which anchors train, and as what.
+class Overlaps(NamedTuple):
+    """Which anchors are positive and negative, and how many of them train.
 
     Args:
-        anchors: how they lie.
-        border: how many pixels an anchor may lie outside of the image.
         near, far: an anchor that overlaps a true box by ``near`` or more is positive, one that
             overlaps none by ``far`` or more negative.
         batch: how many anchors train.
         positives: how many of them may be positive.
         forced: the anchors that overlap a true box most are positive however little that is.
+    """
+
+    near: float = 0.7
+    far: float = 0.3
+    batch: int = 256
+    positives: int = 128
+    forced: bool = True
+
+
+class AnchorRules(NamedTuple):
+    """Which anchors there are, and which train.
+
+    Args:
+        anchors: how they lie.
+        border: how many pixels an anchor may lie outside of the image.
+        overlaps: which are positive and negative.
         never_empty: where no anchor lies inside of the image, all are taken.
         hard: the anchors that the scores get most wrong train, not any; ``hard`` is the bottom of
             the scores, two for each anchor, and random choices are made where there is none.
@@ -41,11 +55,7 @@ class AnchorRules(NamedTuple):
 
     anchors: ProposalParams
     border: int = 0
-    near: float = 0.7
-    far: float = 0.3
-    batch: int = 256
-    positives: int = 128
-    forced: bool = True
+    overlaps: Overlaps = Overlaps()
     never_empty: bool = False
     hard: int | None = None
 
@@ -75,9 +85,11 @@ def parse_anchor_rules(
         int(given["feat_stride"]), int(given["base_size"]), 0,
         tuple(map(float, given["ratios"])), tuple(map(float, given["scales"])), 1, 1, 0.0,
     )  # fmt: skip
-    if "positive_overlap" in more:
-        rules["near"] = float(given["positive_overlap"])
-    return AnchorRules(anchors, int(given["allowed_border"]), **rules)
+    made = AnchorRules(anchors, int(given["allowed_border"]), **rules)
+    if "positive_overlap" not in more:
+        return made
+    near = float(given["positive_overlap"])
+    return made._replace(overlaps=made.overlaps._replace(near=near))
 
 
 def anchor_shapes(rules: AnchorRules, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
@@ -133,7 +145,9 @@ def labelled_anchors(
         scores = (
             None if rules.hard is None else foreground(np.asarray(inputs[rules.hard][0]))[inside]
         )
-        labels[inside], best = _anchor_labels(rules, anchors[inside], truth, scores, context)
+        labels[inside], best = label_anchors(
+            rules.overlaps, anchors[inside], truth, scores, context
+        )
         if len(truth):
             targets[inside] = box_changes(anchors[inside], truth[best, :4])
     return labels, targets, inside
@@ -165,8 +179,8 @@ def label_map(labels: AnyArray, cells: Sequence[int]) -> AnyArray:
     return flat.reshape(1, 1, -1, cells[1])
 
 
-def _anchor_labels(
-    rules: AnchorRules,
+def label_anchors(
+    rules: Overlaps,
     anchors: AnyArray,
     truth: AnyArray,
     scores: AnyArray | None,
@@ -175,6 +189,12 @@ def _anchor_labels(
     """1, 0 or -1 (left out) for each anchor, and the true box that it overlaps most.
 
     An anchor that overlaps a true box most is positive (``forced``) even if it does not at all.
+
+    Args:
+        rules: thresholds, and how many train.
+        anchors, truth: boxes (n, 4) and true boxes, further columns of which are not read.
+        scores: (n,), those by which hard anchors are found; None for any.
+        context: where random numbers come from.
     """
     labels = np.full(len(anchors), -1, np.float32)
     if not len(truth):

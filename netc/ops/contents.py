@@ -49,6 +49,27 @@ class Regions:
 
 
 @dataclass(frozen=True, slots=True)
+class Windows:
+    """Rows of image, first and last frame of videos that are ``length`` frames long.
+
+    With ``below`` rows are first and last frame and a label from 1 to ``below`` - 1 instead.
+    """
+
+    images: int
+    length: float
+    below: int | None = None
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """A float32 array of ``shape``, which has a multiple of 3 elements, of such rows."""
+        rows = count(shape) // 3
+        label = rng.integers(1, max(2, self.below or 0), (rows, 1))
+        image = rng.integers(0, max(1, self.images), (rows, 1))
+        frames = np.floor(np.sort(rng.random((rows, 2)), axis=1) * self.length)
+        parts = [image, frames] if self.below is None else [frames, label]
+        return np.concatenate(parts, axis=1, dtype=np.float32).reshape(shape)
+
+
+@dataclass(frozen=True, slots=True)
 class ImageSizes:
     """Rows of an image's height and width in pixels, and factors it was resized by, here 1."""
 
@@ -117,7 +138,7 @@ def corner_rows(before: int, after: int, label_first: bool = False) -> tuple[str
     return (*("",) * before, *both, *("",) * after)
 
 
-Contents = Whole | Regions | ImageSizes | TrueBoxes
+Contents = Whole | Regions | Windows | ImageSizes | TrueBoxes
 P = TypeVar("P")  # an op's own parameters
 ContentsRule = Callable[[P, Sequence[Shape]], Sequence[Contents | None]]
 

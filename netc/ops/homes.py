@@ -137,6 +137,7 @@ READINGS: Mapping[str, str] = {
     "region_output": "DetectionOutputRegion",
     "evaluation": "DetectionEvaluateRows",
     "proposal": "ProposalOfOne",
+    "window_pooling": "ROIPoolingOfWindows",
     "sampled_regions": "ROIAlignGreatest ROIAlignMean",
 }
 

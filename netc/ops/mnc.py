@@ -91,7 +91,8 @@ def _proposal_gradient(
     side = anchors[number, 2:] - anchors[number, :2]
     low, high = tops[0][:, 1:3], tops[0][:, 3:5]
     apart = 0.5 * (high - low) * np.exp(delta[number, 2:]) * side
-    slopes = np.concatenate([(low + high) * side, apart], axis=1) * free.all(axis=(0, 2))[:, None]
+    slopes = np.concatenate([(low + high) * side, apart], axis=1)
+    slopes *= np.all(free, axis=(0, 2))[:, None]
     made = np.zeros_like(delta)
     made[number] = slopes.clip(-most, most)
     back = made.reshape(*inputs[1].shape[2:], -1).transpose(2, 0, 1)

@@ -26,8 +26,8 @@ from netc.ops.define import (
 )
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import number, required_number
+from netc.ops.region_bins import not_in_batch
 from netc.ops.region_shape import region_shape
-from netc.ops.regions import not_in_batch
 from netc.schema.message import Message
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from netc.ir.types import Shape, show
+from netc.ops import windows
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.define import ShapeError
 from netc.ops.numbers import LARGEST
@@ -135,18 +136,29 @@ def proposal_of(params: PythonParams) -> ProposalParams | None:
 
 
 def _register(module: str, project: ProposalProject) -> None:
+    """Under the name of Faster R-CNN's layer stands R-C3D's too, of windows."""
+
     def shape(
         inputs: Sequence[Shape], param_str: str, context: PythonContext
     ) -> tuple[Shape, Shape]:
+        if windows.are_windows(inputs):
+            return windows.proposal_shape(inputs, param_str, context)
         params = proposal_params(project, param_str, context.phase)
         return proposal_layer_shapes(project, params, inputs)
 
     def run(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
+        if windows.are_windows([array.shape for array in inputs]):
+            return windows.propose(inputs, param_str, context)
         params = proposal_params(project, param_str, context.phase)
         boxes, scores = propose(params, inputs, ())
         return boxes, scores[:, None]
 
-    tell_proposals(run, lambda p: proposal_params(project, p.param_str, p.phase))
+    def rule(params: PythonParams) -> ProposalParams | None:
+        if params.bottoms == 2:  # windows
+            return None
+        return proposal_params(project, params.param_str, params.phase)
+
+    tell_proposals(run, rule)
     register_built_in(module, "ProposalLayer", run, shape, True)
 
 

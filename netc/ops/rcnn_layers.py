@@ -13,8 +13,10 @@ from typing import NamedTuple
 
 from netc.ir.types import Shape, show
 from netc.numeric import np
+from netc.ops import windows
 from netc.ops.anchor_targets import (
     AnchorRules,
+    Overlaps,
     anchor_contents,
     anchor_shapes,
     anchor_targets,
@@ -41,20 +43,28 @@ def _faster_rcnn_anchors(param_str: str, bottoms: int) -> AnchorRules:
 def _ssh_anchors(param_str: str, bottoms: int) -> AnchorRules:
     """SSH/layers/anchor_target_layer.py: by scores, where a fifth bottom has them."""
     return parse_anchor_rules(
-        param_str, {"positive_overlap": 0.5}, positives=64, forced=False, never_empty=True,
-        hard=4 if bottoms == 5 else None,
+        param_str, {"positive_overlap": 0.5}, overlaps=Overlaps(positives=64, forced=False),
+        never_empty=True, hard=4 if bottoms == 5 else None,
     )  # fmt: skip
 
 
 def _register_anchors(module: str, rules_of: Callable[[str, int], AnchorRules]) -> None:
+    """Under the name of Faster R-CNN's layer stands R-C3D's too, of windows."""
+
     def shape(inputs: Sequence[Shape], param_str: str, context: PythonContext) -> tuple[Shape, ...]:
+        if windows.are_windows(inputs):
+            return windows.anchor_shape(inputs, param_str, context)
         return anchor_shapes(rules_of(param_str, len(inputs)), inputs)
 
     @quietly
     def run(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
+        if windows.are_windows([array.shape for array in inputs]):
+            return windows.anchor_targets(inputs, param_str, context)
         return anchor_targets(rules_of(param_str, len(inputs)), inputs, context)
 
     def contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+        if windows.are_windows(inputs):
+            return windows.anchor_contents(param_str, inputs)
         return anchor_contents(rules_of(param_str, len(inputs)), inputs)
 
     register_built_in(module, "AnchorTargetLayer", run, shape, contents=contents)
@@ -72,6 +82,8 @@ def _classes(param_str: str) -> int:
 def _target_shape(
     inputs: Sequence[Shape], param_str: str, context: PythonContext
 ) -> tuple[Shape, ...]:
+    if windows.are_windows(inputs):
+        return windows.target_shape(inputs, param_str, context)
     classes = _classes(param_str)
     if len(inputs) < 2 or not inputs[0] or inputs[0][-1] != 5 or not inputs[1]:
         raise ShapeError(
@@ -100,6 +112,8 @@ class Sampling(NamedTuple):
 
 @quietly
 def _targets(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
+    if windows.are_windows([array.shape for array in inputs]):
+        return windows.targets(inputs, param_str, context)
     return sampled_targets(Sampling(_classes(param_str)), inputs, context)
 
 
@@ -203,6 +217,8 @@ def _dropped_gradient(
 
 
 def _target_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    if windows.are_windows(inputs):
+        return windows.target_contents(param_str, inputs)
     return Regions(1, _SIDE, _SIDE), TrueBoxes(
         corner_rows(0, 0), _classes(param_str), 1, _SIDE, _SIDE
     )

@@ -18,5 +18,8 @@ def region_shape(inputs: Sequence[Shape], rows: int, columns: int) -> Shape:
     if len(data) != 4:
         raise ShapeError(f"the first bottom must have 4 axes, it is {show(data)}")
     if not regions or len(regions) > 4 or count(regions, 1) != 5:
-        raise ShapeError(f"the regions must be rows of 5, the bottom is {show(regions)}")
+        raise ShapeError(
+            "the regions must be rows of 5: image, x_min, y_min, x_max and y_max; the bottom is "
+            f"{show(regions)}"
+        )
     return (regions[0], data[1], rows, columns)

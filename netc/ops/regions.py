@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from netc.diagnostics import Diagnostic, NetcError
-from netc.ir.types import Shape, count, show
+from netc.ir.types import Shape, show
 from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.contents import Contents, Regions
@@ -19,7 +17,10 @@ from netc.ops.cost import per_output
 from netc.ops.define import FLOAT, Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.numbers import required_number
+from netc.ops.region_bins import Bins, bins, greatest, images_of, offset_bins, rounded
+from netc.ops.region_shape import region_shape
 from netc.ops.role import Role
+from netc.ops.window_pooling import window_reading
 from netc.schema.message import Message
 
 
@@ -49,20 +50,8 @@ def _parse_roi(layer: Message, context: LayerContext) -> ROIPoolingParams:
     )
 
 
-def _check_regions(data: Shape, regions: Shape) -> None:
-    if len(data) != 4:
-        raise ShapeError(f"the first bottom must have 4 axes, it is {show(data)}")
-    if not regions or len(regions) > 4 or count(regions, 1) != 5:
-        raise ShapeError(
-            "the regions must be rows of 5: image, x_min, y_min, x_max and y_max; the bottom is "
-            f"{show(regions)}"
-        )
-
-
 def _roi_shape(params: ROIPoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    data, regions = inputs
-    _check_regions(data, regions)
-    return ((regions[0], data[1], params.pooled_h, params.pooled_w),)
+    return (region_shape(inputs, params.pooled_h, params.pooled_w),)
 
 
 def _region_contents(
@@ -73,58 +62,6 @@ def _region_contents(
     return None, Regions(images, height / scale, width / scale)
 
 
-def _images_of(regions: AnyArray, images: int) -> AnyArray:
-    """The image of each region.
-
-    Raises:
-        NetcError: region-out-of-range, for an image that is not in the batch.
-    """
-    index = regions[:, 0]
-    wrong = ~((index > -1) & (index < images))
-    if wrong.any():
-        raise not_in_batch(float(index[wrong][0]), images)
-    return index.astype(np.int64)
-
-
-def not_in_batch(image: float, images: int) -> NetcError:
-    """The error region-out-of-range, to be raised, for a region of an image that is not there."""
-    return NetcError(
-        Diagnostic(
-            "region-out-of-range", f"a region is of image {image:g}, and the batch has {images}"
-        )
-    )
-
-
-def _rounded(values: AnyArray) -> AnyArray:
-    """To the nearest whole number, a half away from 0, as C's ``round``."""
-    return np.copysign(np.floor(np.abs(values) + np.float32(0.5)), values)
-
-
-def _bins(start: AnyArray, size: AnyArray, number: int, limit: int) -> tuple[AnyArray, AnyArray]:
-    """First and last+1 element of each bin of each region: two (regions, bins) of integers."""
-    width = (size / np.float32(number))[:, None]
-    at = np.arange(number + 1, dtype=np.float32)
-    first = np.floor(at[:-1] * width + start[:, None])
-    last = np.ceil(at[1:] * width + start[:, None])
-    return _within(first, limit), _within(last, limit)
-
-
-def _within(edge: AnyArray, limit: int) -> AnyArray:
-    result: AnyArray = np.nan_to_num(np.clip(edge, 0, limit)).astype(np.int64)
-    return result
-
-
-class Bins(NamedTuple):
-    """The image of each region, and the first row and column of each bin and those behind its last.
-
-    ``images`` is (regions,), the others are (regions, bins), all integers.
-    """
-
-    images: AnyArray
-    rows: tuple[AnyArray, AnyArray]
-    columns: tuple[AnyArray, AnyArray]
-
-
 @quietly
 def roi_bins(params: ROIPoolingParams, shape: Shape, rows: AnyArray) -> Bins:
     """The elements that each bin of ROIPooling covers, in a blob of this shape.
@@ -133,14 +70,14 @@ def roi_bins(params: ROIPoolingParams, shape: Shape, rows: AnyArray) -> Bins:
         NetcError: region-out-of-range, for a region of an image that is not in the batch.
     """
     regions = rows.reshape(-1, 5)
-    images = _images_of(regions, shape[0])
+    images = images_of(regions, shape[0])
     pad = (regions[:, 3:] - regions[:, 1:3] + 1) * np.float32(params.pad_ratio)
     wider = np.concatenate([regions[:, 1:3] - pad, regions[:, 3:] + pad], axis=1)
     box = wider if params.pad_ratio else regions[:, 1:]
-    corners = _rounded(box * np.float32(params.spatial_scale))
+    corners = rounded(box * np.float32(params.spatial_scale))
     sizes = np.maximum(corners[:, 2:] - corners[:, :2] + 1, 1)
-    high = _offset_bins(corners[:, 1], sizes[:, 1], params.pooled_h, shape[2])
-    wide = _offset_bins(corners[:, 0], sizes[:, 0], params.pooled_w, shape[3])
+    high = offset_bins(corners[:, 1], sizes[:, 1], params.pooled_h, shape[2])
+    wide = offset_bins(corners[:, 0], sizes[:, 0], params.pooled_w, shape[3])
     return Bins(images, high, wide)
 
 
@@ -152,28 +89,9 @@ def _roi_pooling(params: ROIPoolingParams, inputs: Arrays, weights: Arrays) -> t
     output = np.zeros(shape, dtype=data.dtype)
     data = np.fmax(data, np.finfo(np.float32).min)  # where Caffe's search begins, passing over nan
     for at, image in enumerate(images):
-        across = _greatest(data[image], columns[0][at], columns[1][at], 2)
-        output[at] = _greatest(across, rows[0][at], rows[1][at], 1)
+        across = greatest(data[image], columns[0][at], columns[1][at], 2)
+        output[at] = greatest(across, rows[0][at], rows[1][at], 1)
     return (np.where(np.isneginf(output), data.dtype.type(0), output),)
-
-
-def _offset_bins(
-    start: AnyArray, size: AnyArray, number: int, limit: int
-) -> tuple[AnyArray, AnyArray]:
-    """Bins whose edges are rounded before the region's whole-number start is added."""
-    first, last = _bins(np.zeros_like(start), size, number, 2**31)
-    return _within(first + start[:, None], limit), _within(last + start[:, None], limit)
-
-
-def _greatest(data: AnyArray, first: AnyArray, last: AnyArray, axis: int) -> AnyArray:
-    """The maximum of each range of an axis, -inf for an empty one."""
-    pad = [(0, 0)] * data.ndim
-    pad[axis] = (0, 1)
-    padded = np.pad(data, pad, constant_values=-np.inf)  # so that a range may end at the last
-    pairs = np.stack([first, last], axis=1).reshape(-1)
-    found = np.maximum.reduceat(padded, pairs, axis=axis).take(range(0, len(pairs), 2), axis)
-    empty = (last <= first).reshape([-1 if a == axis else 1 for a in range(data.ndim)])
-    return np.where(empty, -np.inf, found)
 
 
 def _roi_memory(params: ROIPoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
@@ -196,6 +114,7 @@ ROI_POOLING = OpDef(
     family="pooling",
     role=Role.REGION_POOLING,
     host=True,
+    reading=window_reading,
 )
 
 
@@ -225,16 +144,15 @@ def _parse_psroi(layer: Message, context: LayerContext) -> PSROIPoolingParams:
 
 
 def _psroi_shape(params: PSROIPoolingParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    data, regions = inputs
-    _check_regions(data, regions)
-    group = params.group_size
+    data, group = inputs[0], params.group_size
+    regions, *_ = region_shape(inputs, group, group)
     if data[1] != params.output_dim * group * group:
         raise ShapeError(
             f"`output_dim` {params.output_dim} with `group_size` {group} needs "
             f"{params.output_dim * group * group} channels, the bottom is {show(data)}",
             "psroi_pooling_param.output_dim",
         )
-    return ((regions[0], params.output_dim, group, group),)
+    return ((regions, params.output_dim, group, group),)
 
 
 @quietly
@@ -245,11 +163,11 @@ def psroi_bins(params: PSROIPoolingParams, shape: Shape, rows: AnyArray) -> Bins
         NetcError: region-out-of-range, for a region of an image that is not in the batch.
     """
     regions, scale = rows.reshape(-1, 5), np.float32(params.spatial_scale)
-    images = _images_of(regions, shape[0])
-    start = _rounded(regions[:, 1:3]) * scale
-    size = np.maximum((_rounded(regions[:, 3:]) + 1) * scale - start, np.float32(0.1))
-    high = _bins(start[:, 1], size[:, 1], params.group_size, shape[2])
-    wide = _bins(start[:, 0], size[:, 0], params.group_size, shape[3])
+    images = images_of(regions, shape[0])
+    start = rounded(regions[:, 1:3]) * scale
+    size = np.maximum((rounded(regions[:, 3:]) + 1) * scale - start, np.float32(0.1))
+    high = bins(start[:, 1], size[:, 1], params.group_size, shape[2])
+    wide = bins(start[:, 0], size[:, 0], params.group_size, shape[3])
     return Bins(images, high, wide)
 
 

@@ -127,6 +127,8 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
                     {"x0": (2, 3, 8, 9), "x1": (4, 5)}),
                    ("roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.5 "
                     "pad_ratio: 0.25 }", {"x0": (2, 3, 8, 9), "x1": (4, 5)})],
+    "ROIPoolingOfWindows": [("roi_pooling_param { pooled_l: 2 pooled_h: 2 pooled_w: 3 }",
+                             {"x0": (2, 2, 4, 7, 8), "x1": (3, 3)})],
     "ROIAlign": [("roi_pooling_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }",
                   {"x0": (2, 3, 8, 9), "x1": (4, 5)})],
     "ROIAlignGreatest": [("roi_align_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 }",
@@ -323,6 +325,7 @@ GIVEN = {
 WRITTEN = {
     "BoundedReLU": "ReLU",
     "ROIAlignGreatest": "ROIAlign",
+    "ROIPoolingOfWindows": "ROIPooling",
     "ROIAlignMean": "ROIAlign",
     "ReLUMask": "ReLU",
     "SigmoidCrossEntropyLossWeighted": "SigmoidCrossEntropyLoss",

@@ -1,4 +1,4 @@
-"""Gradients of ROIPooling and PSROIPooling (roi_pooling_layer.cpp, psroi_pooling_layer.cu).
+"""Gradients of ROIPooling, of volumes too, and PSROIPooling (roi_pooling_layer.cu, psroi_...).
 
 The gradient by the regions is 0, as in Caffe.
 """
@@ -12,15 +12,16 @@ import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.region_bins import Bins
 from netc.ops.regions import (
     PSROI_POOLING,
     ROI_POOLING,
-    Bins,
     PSROIPoolingParams,
     ROIPoolingParams,
     psroi_bins,
     roi_bins,
 )
+from netc.ops.window_pooling import WINDOW_POOLING, WindowPoolingParams, window_bins
 
 _LOWEST = np.finfo(np.float32).min
 
@@ -41,13 +42,39 @@ def _roi_pooling(params: ROIPoolingParams, saved: Saved, tops: Arrays, index: in
     grads = np.zeros(data.shape, dtype=data.dtype)
     channels = np.arange(data.shape[1])
     for at, image, i, j, rows, columns in _cells(roi_bins(params, data.shape, regions)):
-        seen = data[image, :, rows, columns]
-        flat = np.where(seen > _LOWEST, seen, -np.inf).reshape(len(channels), -1)
-        best = flat.argmax(axis=1)
-        found = np.isfinite(flat[channels, best]) | (flat[channels, best] > 0)
-        y, x = np.unravel_index(best, seen.shape[1:])
+        (y, x), found = _first_greatest(data[image, :, rows, columns])
         grads[image, channels, rows.start + y, columns.start + x] += tops[0][at, :, i, j] * found
     return grads
+
+
+def _window_pooling(
+    params: WindowPoolingParams, saved: Saved, tops: Arrays, index: int
+) -> AnyArray:
+    """As ROIPooling's, of bins in three axes."""
+    data, windows = saved.inputs
+    grads, channels = np.zeros(data.shape, dtype=data.dtype), np.arange(data.shape[1])
+    bins = window_bins(params, data.shape, windows)
+    for at, image in enumerate(bins.images):
+        for bin in np.ndindex(*tops[0].shape[2:]):
+            low = [int(first[at, b]) for (first, _), b in zip(bins.axes, bin, strict=True)]
+            high = [int(last[at, b]) for (_, last), b in zip(bins.axes, bin, strict=True)]
+            if all(a < b for a, b in zip(low, high, strict=True)):
+                seen = data[(image, slice(None), *map(slice, low, high))]
+                best, found = _first_greatest(seen)
+                place = [a + b for a, b in zip(low, best, strict=True)]
+                grads[(image, channels, *place)] += tops[0][(at, slice(None), *bin)] * found
+    return grads
+
+
+def _first_greatest(seen: AnyArray) -> tuple[tuple[AnyArray, ...], AnyArray]:
+    """Places of the first greatest element of each channel, and whether there is one.
+
+    Caffe's search begins at the least float and passes over what is not greater.
+    """
+    flat = np.where(seen > _LOWEST, seen, -np.inf).reshape(len(seen), -1)
+    best = flat.argmax(axis=1)
+    most = flat[np.arange(len(flat)), best]
+    return np.unravel_index(best, seen.shape[1:]), np.isfinite(most) | (most > 0)
 
 
 def _psroi_pooling(params: PSROIPoolingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -64,5 +91,9 @@ def _psroi_pooling(params: PSROIPoolingParams, saved: Saved, tops: Arrays, index
 
 GRADIENTS = gradients(
     of(ROI_POOLING, Gradient(_roi_pooling, Reads(inputs=(0, 1)), ignored=(1,), host=True)),
+    of(
+        WINDOW_POOLING,
+        Gradient(_window_pooling, Reads(inputs=(0, 1)), ignored=(1,), host=True),
+    ),
     of(PSROI_POOLING, Gradient(_psroi_pooling, Reads(inputs=(1,)), ignored=(1,), host=True)),
 )
