@@ -59,15 +59,17 @@ class Here:
     def meet(self) -> None:
         pass
 
-    def shared_memory(self, elements: int) -> Any:
+    def shared_memory(self, elements: int, reserved: bool = False) -> Any:
+        if reserved or not self._shares:
+            return np.zeros(elements, np.float32) if self._shares else None
         # Written, so that the other rank's gradients are read from memory of their own.
-        return np.full(elements, 0, np.float32) if self._shares else None
+        return np.full(elements, 0, np.float32)
 
 
 class ByMessages(MpiRanks):
     """Ranks that talk as those of two machines do."""
 
-    def shared_memory(self, elements: int) -> None:
+    def shared_memory(self, elements: int, reserved: bool = False) -> None:
         return None
 
 

@@ -35,6 +35,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from netc.backends.shared.joint import JointMemory
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.graph import Array, Graph, Parameter
 from netc.ir.types import Shape, count
@@ -63,13 +64,20 @@ class Variable:
         values: what it holds at first; copied.
         shared: where it lies with what it holds, in memory that other processes write to as well;
             None for memory of its own.
+        beside: memory for what is derived of it, which those processes share too.
 
     Raises:
         NetcError: too-little-memory.
     """
 
-    def __init__(self, name: str, values: Array, shared: Array | None = None) -> None:
-        self.name, self.shared = name, shared is not None
+    def __init__(
+        self,
+        name: str,
+        values: Array,
+        shared: Array | None = None,
+        beside: JointMemory | None = None,
+    ) -> None:
+        self.name, self.shared, self.beside = name, shared is not None, beside
         if shared is None:
             check_memory(4 * values.size, f"the place of variable `{name}`")
             shared = _aligned(values.shape)

@@ -91,8 +91,12 @@ class Ranks(Protocol):
     def meet(self) -> None:
         """A barrier: wait until all ranks are here; each then sees what the others wrote before."""
 
-    def shared_memory(self, elements: int) -> Array | None:
-        """A float32 array of zeros that all ranks share; None where some rank cannot map it."""
+    def shared_memory(self, elements: int, reserved: bool = False) -> Array | None:
+        """A float32 array of zeros that all ranks share; None where some rank cannot map it.
+
+        Where it is ``reserved``, memory is allocated as it is written to, and whoever does that
+        asks for it.
+        """
 
 
 class Summing(Protocol):
@@ -118,9 +122,16 @@ class SharedSumming(Summing, Protocol):
     def finish_rows(self, offset: int, arrays: Sequence[Array]) -> list[Array]:
         """The arrays of each rank, those of rank 0 first."""
 
+    def wait(self) -> None:
+        """Wait until all ranks have ended their backward passes."""
+
     @property
-    def gradients(self) -> Array:
-        """Flat float32 memory for this rank's gradients; see :func:`gradient_memory`."""
+    def areas(self) -> Array:
+        """float32 (ranks, elements): where gradients may lie; see :func:`sharing_group`."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every rank gets whole means, and not those of its slices alone."""
 
 
 _LINE = 16  # float32 in a cache line: no two ranks write to one
@@ -157,15 +168,15 @@ def group_named(name: str) -> Summing:
     return _OPEN[name]
 
 
-def gradient_memory(name: str) -> Array:
-    """The memory of a group that shares memory in which this rank's gradients may lie.
+def sharing_group(name: str) -> SharedSumming:
+    """The group of that name, whose ranks share memory.
 
-    It is flat; a gradient of C order begins at its slot's offset. One that lies there is not
-    copied.
+    Its ``areas`` are where gradients may lie, each in its rank's row from its slot's offset on, in
+    C order. One that lies there is not copied.
     """
     group = group_named(name)
     assert isinstance(group, SharedSumming), "only slices have a group that shares memory"
-    return group.gradients
+    return group
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,20 +222,14 @@ def _start_rows(
     params: SumParams, inputs: Sequence[Array], weights: Sequence[Array]
 ) -> list[Array]:
     copies = [np.ascontiguousarray(array) for array in inputs]
-    _sharing(params).start_rows(params.offset, copies)
+    sharing_group(params.group).start_rows(params.offset, copies)
     return copies
 
 
 def _finish_rows(
     params: SumParams, inputs: Sequence[Array], weights: Sequence[Array]
 ) -> list[Array]:
-    return _sharing(params).finish_rows(params.offset, inputs)
-
-
-def _sharing(params: SumParams) -> SharedSumming:
-    group = group_named(params.group)
-    assert isinstance(group, SharedSumming), "rows are gathered in shared memory"
-    return group
+    return sharing_group(params.group).finish_rows(params.offset, inputs)
 
 
 def _same_shapes(params: SumParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -57,7 +57,7 @@ class LocalRanks:
         """Barrier: wait until all ranks are here."""
         self._board.exchange(self.rank, None)
 
-    def shared_memory(self, elements: int) -> Array | None:
+    def shared_memory(self, elements: int, reserved: bool = False) -> Array | None:
         """One float32 array of zeros, made by rank 0 and used by all threads."""
         own = np.zeros(elements if self.rank == 0 else 0, np.float32)
         return cast(Array, self._board.exchange(self.rank, own)[0])

@@ -21,6 +21,7 @@ from netc.ranks.sums import Sums, slices_of
 LOST = "rank-lost"
 _LOOK = 1.0  # seconds between looks whether the other ranks are there
 _PAUSE = 1e-4  # seconds between looks at a message: the rank computes meanwhile
+_SPIN = 5e-4  # seconds of looks without a pause where the rank has nothing to compute
 
 
 def mpi() -> ModuleType:
@@ -70,7 +71,7 @@ class MpiRanks:
         """The numbers of every rank, in the order of the ranks, in float64 on the way."""
         mine = np.array(numbers, np.float64)
         found = np.empty((self.size, len(mine)), np.float64)
-        self._wait(lambda: [self._world.Iallgather(mine, found)])
+        self._wait(lambda: [self._world.Iallgather(mine, found)], _SPIN)
         return [list(map(float, row)) for row in found]
 
     def broadcast(self, array: NDArray[np.generic]) -> None:
@@ -79,16 +80,16 @@ class MpiRanks:
 
     def meet(self) -> None:
         """Barrier: wait until all ranks are here."""
-        self._wait(lambda: [self._world.Ibarrier()])
+        self._wait(lambda: [self._world.Ibarrier()], _SPIN)
 
-    def shared_memory(self, elements: int) -> Array | None:
-        """float32 zeros that rank 0 allocates and the others map.
+    def shared_memory(self, elements: int, reserved: bool = False) -> Array | None:
+        """float32 zeros that rank 0 allocates and the others map; see netc.ops.ranks.Ranks.
 
         None where ranks run on several machines, or where one of them cannot map the memory.
         """
         if self.neighbours() != self.size:
             return None
-        made = Segment.made(4 * elements) if self.rank == 0 else None
+        made = Segment.made(4 * elements, reserved) if self.rank == 0 else None
         place = np.array(made.place if made else SegmentAddress(), np.uint64)
         self.broadcast(place)
         if self.rank:
@@ -142,16 +143,21 @@ class MpiRanks:
         peers = [(self.rank + k) % self.size for k in range(1, self.size)]
         self._wait(lambda: [*map(receive, peers), *map(send, peers)])
 
-    def _wait(self, begin: Callable[[], Sequence[Any]]) -> None:
+    def _wait(self, begin: Callable[[], Sequence[Any]], spin: float = 0) -> None:
         """Send messages, and wait for them without holding the processor as MPI's own wait does.
+
+        ``spin``: for how many seconds to hold it all the same, before the first pause.
 
         Raises:
             NetcError: rank-lost.
         """
-        look = time.monotonic() + _LOOK
+        now = time.monotonic()
+        look, pause = now + _LOOK, now + spin
         try:
             for request in begin():
                 while not request.Test():
+                    if time.monotonic() < pause:
+                        continue
                     time.sleep(_PAUSE)
                     if time.monotonic() > look:
                         look = time.monotonic() + _LOOK

@@ -95,7 +95,7 @@ class NcclRanks:
         self._stream = cuda.Stream(non_blocking=True)
         self._buckets: dict[int, _DeviceBucket] = {}
 
-    def shared_memory(self, elements: int) -> None:
+    def shared_memory(self, elements: int, reserved: bool = False) -> None:
         """None: gradients and parameters are on the devices."""
 
     def _connected(self) -> _Communicator:

@@ -32,15 +32,18 @@ class Segment(NamedTuple):
     memory: mmap.mmap
 
     @classmethod
-    def made(cls, size: int) -> Segment | None:
+    def made(cls, size: int, reserved: bool = False) -> Segment | None:
         """Allocate ``size`` bytes; None where the system has no memfd_create.
+
+        What is ``reserved`` is not asked for: a page is allocated when it is first written to.
 
         The descriptor stays open, so that other processes can open it, until :meth:`close`.
 
         Raises:
             NetcError: too-little-memory.
         """
-        check_memory(size, "parameters, history and gradients that ranks share")
+        if not reserved:
+            check_memory(size, "parameters, history and gradients that ranks share")
         try:
             descriptor = os.memfd_create("netc")
             os.ftruncate(descriptor, max(1, size))

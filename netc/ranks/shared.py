@@ -5,32 +5,34 @@ updates its own slice of each parameter. So nothing is sent: a kernel writes a g
 rank's area, and the other ranks read their slices there::
 
     dW = Gradient(...)   in the area of this rank
-    finish(dW):          (first of an iteration: all ranks meet)
-                         own slice of dW  <-  mean of it and of that slice in the others' areas
-    Update:              own slice of W and of its history
+    wait():              all ranks meet
+    Update:              own slice of W and of its history  <-  that slice of dW in all areas
 
-A gradient that lies elsewhere is copied, but for the slice of its own rank. What a large gradient
-is made of may be written in its place (:meth:`SharedSums.start_rows`), and all ranks read all of
-it. Nothing runs beside the backward pass: the cores that would move messages are those that
+An update that reads all areas takes the mean itself. For others ``finish`` does, where the gradient
+lies. A gradient that lies elsewhere is copied, but for the slice of its own rank. What a large
+gradient is made of may be written in its place (:meth:`SharedSums.start_rows`), and all ranks read
+all of it. Nothing runs beside the backward pass: the cores that would move messages are those that
 compute.
 
 Where the norm of all gradients is needed (``clip_gradients``) every rank gets whole means: the
-first ``finish`` takes the means of all own slices and writes them to every area, and all meet
+first ``wait`` takes the means of all own slices and writes them to every area, and all meet
 again. With several passes an iteration, the sums over them are variables that lie in the area.
 
 Who may access what, and when:
-    the area      this rank's until all meet in the first ``finish``; then each rank reads its own
+    the area      this rank's until all meet in the first ``wait``; then each rank reads its own
                   slices of it, and with whole means writes to them, until the end of the update,
                   behind which all ranks meet again. A mean is written to slices that only this rank
                   reads before; whole means are read behind the second meeting
-    parameters    all ranks read them until the first ``finish``: no rank updates before the
+    parameters    all ranks read them until the first ``wait``: no rank updates before the
                   last has ended its backward pass. Then each slice is its rank's until all meet
                   behind the update
+    packed        weights as kernels read them (netc.backends.shared.joint): as the parameters, but
+                  made behind the update, and all meet once more
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -51,10 +53,15 @@ class SharedSums:
     """
 
     def __init__(self, ranks: Ranks, memory: Array, elements: int, whole: bool = False) -> None:
-        self._ranks, self._memory, self._taken, self._whole = ranks, memory, 0, whole
-        self._areas = [self.take(elements) for _ in range(ranks.size)]
-        #: Memory in which this rank's gradients may lie, at the offsets of their slots.
-        self.gradients = self._areas[ranks.rank]
+        self._ranks, self._memory, self._taken = ranks, memory, 0
+        #: Whether every rank gets whole means.
+        self.whole = whole
+        #: (ranks, elements): memory in which the gradients of each rank may lie, at the offsets of
+        #: their slots.
+        self.areas = self.take(ranks.size * room(elements)).reshape(ranks.size, room(elements))
+        self.gradients = self.areas[ranks.rank]
+        #: Called behind each update, when all have met; then they meet again.
+        self.behind_update: Callable[[], None] | None = None
         self._handed: dict[Slot, Array] = {}
         self._met = False
 
@@ -65,14 +72,20 @@ class SharedSums:
         assert self._taken <= self._memory.size, "the arrays of a run are counted beforehand"
         return self._memory[begin : begin + elements]
 
-    def meet(self) -> None:
-        """Wait for all ranks; behind an update, what they have written is seen."""
+    def updated(self) -> None:
+        """End an iteration on all ranks: each sees what the others have written."""
+        self._handed, self._met = {}, False
         self._ranks.meet()
+        if self.behind_update is not None:
+            self.behind_update()
+            self._ranks.meet()
 
     def start(self, at: Slot, gradient: Array) -> None:
-        """Write the slices that other ranks update to this rank's area, unless they are there."""
+        """Write the slices that other ranks update to this rank's area, unless they are there.
+
+        A gradient that lies there need not be started where each rank has its slices alone.
+        """
         flat = gradient.reshape(-1)
-        self._begin()
         area = _at(self.gradients, at, 0, flat.size)
         if not _same_place(area, flat):
             begin, end = at.part
@@ -82,48 +95,48 @@ class SharedSums:
 
     def start_rows(self, offset: int, arrays: Sequence[Array]) -> None:
         """Write arrays to this rank's area, one behind the other."""
-        self._begin()
         area = self.gradients
         for begin, array in _places(offset, arrays):
             area[begin : begin + array.size] = array.reshape(-1)
 
     def finish_rows(self, offset: int, arrays: Sequence[Array]) -> list[Array]:
         """The arrays of each rank, those of rank 0 first."""
-        self._end()
+        self.wait()
         return [
             area[begin : begin + array.size].reshape(array.shape)
-            for area in self._areas
+            for area in self.areas
             for begin, array in _places(offset, arrays)
         ]
 
     def finish(self, at: Slot) -> Array:
-        """The gradient: this rank's slice has been replaced by the mean, or all of it has."""
-        self._end()
-        gradient = self._handed[at]
-        if not self._whole:
-            self._mean(at)
-        elif not _same_place(area := _at(self.gradients, at, 0, gradient.size), gradient):
+        """The gradient: this rank's slice has been replaced by the mean, or all of it has.
+
+        One that was not started lies in this rank's area: flat, and only its slice is given.
+        """
+        self.wait()
+        gradient = self._handed.get(at)
+        if gradient is None or not self.whole:
+            mean = self._mean(at)
+            return mean if gradient is None else gradient
+        if not _same_place(area := _at(self.gradients, at, 0, gradient.size), gradient):
             np.copyto(gradient.reshape(-1), area)
         return gradient
 
-    def _begin(self) -> None:
-        """Forget what an iteration before handed over."""
-        if self._met:
-            self._handed, self._met = {}, False
-
-    def _end(self) -> None:
-        """Wait until all ranks have ended their backward passes."""
+    def wait(self) -> None:
+        """Wait until all ranks have ended their backward passes; later calls do nothing."""
         if not self._met:
             self._met = True
-            self.meet()
-            if self._whole:
+            self._ranks.meet()
+            if self.whole:
                 self._share_means()
 
     def _mean(self, at: Slot) -> Array:
         """Take the mean of this rank's slice, where the gradient lies."""
         begin, end = at.part
-        rows = [_at(area, at, begin, end) for area in self._areas]
-        own = rows[self._ranks.rank] = self._handed[at].reshape(-1)[begin:end]
+        rows = [_at(area, at, begin, end) for area in self.areas]
+        if at in self._handed:
+            rows[self._ranks.rank] = self._handed[at].reshape(-1)[begin:end]
+        own = rows[self._ranks.rank]
         mean_in_order(rows, own)
         return own
 
@@ -131,11 +144,11 @@ class SharedSums:
         """Take the means of all of this rank's slices, and write them to every area."""
         for at in self._handed:
             mean = self._mean(at)
-            for area in self._areas:
+            for area in self.areas:
                 target = _at(area, at, *at.part)
                 if not _same_place(target, mean):
                     np.copyto(target, mean)
-        self.meet()
+        self._ranks.meet()
 
 
 def _at(area: Array, at: Slot, begin: int, end: int) -> Array:

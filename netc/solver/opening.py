@@ -143,7 +143,12 @@ def _train_net(
         options = replace(options, blobs=blobs_within(given.memory, variable_bytes(graphs)))
     group = None if sharing is None else sharing.sums
     how_it_runs = given.backend, options, given.seed, group
-    return TrainNet(graph, graphs, opened.shown, *how_it_runs, remade, own.rule)
+
+    def made() -> TrainNet:
+        return TrainNet(graph, graphs, opened.shown, *how_it_runs, remade, own.rule)
+
+    train = made()
+    return train if sharing is None or sharing.settled(given.distributed) else made()
 
 
 def _test_net(

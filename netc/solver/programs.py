@@ -249,7 +249,7 @@ class TrainNet:
         """
         first = self._for(feeds)._first
         made = self._pass(first, {**feeds, **self._scalars(first, rate, iteration)}, drawn)
-        self._coast(iteration)
+        self._updated(iteration)
         return made
 
     def accumulate(self, feeds: Mapping[str, object], number: int, drawn: int) -> PassResult:
@@ -271,10 +271,13 @@ class TrainNet:
         last = self._summing._last
         assert last is not None
         made = self._pass(last, self._scalars(last, rate, iteration))
-        if self._group is not None:  # others read what this rank has updated, and write gradients
-            self._group.meet()
-        self._coast(iteration)
+        self._updated(iteration)
         return made
+
+    def _updated(self, iteration: int) -> None:
+        if self._group is not None:  # others read what this rank has updated, and write gradients
+            self._group.updated()
+        self._coast(iteration)
 
     @property
     def kept_shapes(self) -> dict[str, Shape]:

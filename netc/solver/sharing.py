@@ -1,4 +1,7 @@
-"""Training on ranks that share memory: one copy of parameters and history, sliced updates."""
+"""Training on ranks that share memory: one copy of parameters and history, sliced updates.
+
+Weights as kernels read them are one copy too, made by all ranks together.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from netc.backends.registry import on_host
+from netc.backends.shared.joint import JointMemory
 from netc.backends.variables import Variable, Variables
 from netc.ir.graph import Graph
 from netc.ir.types import count
@@ -18,14 +22,37 @@ from netc.solver.distributed import Distributed
 from netc.train.distribute import Distribution, owners
 from netc.train.step import StepGraphs, Updating, parameters_with_gradients, step_graphs
 
+# Elements that are reserved for what is packed, for each of a parameter's: a filter of 3 x 3 has 64
+# of Winograd's, for two directions. What is not used is never allocated.
+_RESERVED = 16
+_RESERVED_MORE = 1 << 20
+
 
 class Sharing(NamedTuple):
-    """The graphs of an iteration, variables in shared memory, and how gradients are averaged."""
+    """The graphs of an iteration, variables in shared memory, and how gradients are averaged.
+
+    ``packed`` is the memory of what is packed of the variables, None where each rank has its own.
+    """
 
     graphs: StepGraphs
     variables: Variables
     sums: SharedSums
     distribution: Distribution
+    packed: JointMemory | None
+
+    def settled(self, run_of: Distributed) -> bool:
+        """Whether all ranks have made the same programs, so that they can pack weights together.
+
+        Call it when the programs are made, on all ranks. Where they have not (a rank has other
+        threads), all ranks give up sharing what is packed, and have to make their programs again.
+        """
+        if self.packed is None or run_of.ranks is None:
+            return True
+        made = run_of.ranks.gather([float(self.packed.close())])
+        if all(other == made[0] for other in made):
+            self.sums.behind_update = self.packed.fill
+            return True
+        return False
 
 
 def shared_update(
@@ -64,10 +91,19 @@ def shared_update(
     over = Distribution(name, rank=run_of.rank, ranks=run_of.size, owners=kept)
     graphs = step_graphs(graph, replace(how, distribution=over), frozen, split=split)
     updating = graphs.last or graphs.first
-    return Sharing(graphs, _placed(updating, sums, run_of), sums, over)
+    packed = _reserved(run_of, sum(sizes.values()))
+    return Sharing(graphs, _placed(updating, sums, run_of, packed), sums, over, packed)
 
 
-def _placed(graph: Graph, sums: SharedSums, run_of: Distributed) -> Variables:
+def _reserved(run_of: Distributed, elements: int) -> JointMemory | None:
+    assert run_of.ranks is not None
+    memory = run_of.ranks.shared_memory(_RESERVED * elements + _RESERVED_MORE, reserved=True)
+    return None if memory is None else JointMemory(memory, run_of.rank, run_of.size)
+
+
+def _placed(
+    graph: Graph, sums: SharedSums, run_of: Distributed, packed: JointMemory | None
+) -> Variables:
     """The variables that ranks update slices of, with rank 0's elements, and sums over passes."""
     found = _placed_sums(graph, sums)
     for name, value in graph.updates.items():
@@ -77,7 +113,7 @@ def _placed(graph: Graph, sums: SharedSums, run_of: Distributed) -> Variables:
             memory = sums.take(initial.size)
             if run_of.leads:
                 memory[...] = initial.reshape(-1)
-            found.add(Variable(name, initial, memory))
+            found.add(Variable(name, initial, memory, packed))
     return found
 
 

@@ -15,6 +15,9 @@ import pytest
 import netc
 from netc.backends.base import Options
 from netc.backends.cpu.backend import CpuBackend
+from netc.backends.cpu.packing import _JointPacking
+from netc.backends.shared.derived import Derived
+from netc.backends.shared.joint import JointMemory
 from netc.compiled import CompiledNet
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array, Node
@@ -144,7 +147,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def by_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LocalRanks, "shared_memory", lambda ranks, elements: None)
+    monkeypatch.setattr(LocalRanks, "shared_memory", lambda ranks, elements, reserved=False: None)
 
 
 @pytest.mark.usefixtures("way")
@@ -485,7 +488,10 @@ class _Doubling:
     """A group whose mean is twice what it was given."""
 
     def __init__(self) -> None:
-        self.gradients = np.zeros(100, np.float32)
+        self.areas, self.whole = np.zeros((2, 100), np.float32), False
+
+    def wait(self) -> None:
+        raise AssertionError("sums are finished")
 
     def start(self, at: Slot, gradient: Array) -> None:
         self.gradient = gradient
@@ -543,6 +549,7 @@ def test_ranks_that_share_memory_write_gradients_there_and_copy_none(
 ) -> None:
     """Of every layer: bias and weights, whether Caffe's order is the arena's or not."""
     copied: list[int] = []
+    steps: list[str] = []
     start = SharedSums.start
 
     def watched(sums: SharedSums, at: Slot, gradient: Array) -> None:
@@ -550,9 +557,102 @@ def test_ranks_that_share_memory_write_gradients_there_and_copy_none(
         copied.extend([] if inside else [at.bucket])
         start(sums, at, gradient)
 
+    def run(ranks: LocalRanks) -> None:
+        solver = Solver(source(text), ranks=ranks, feeds=images(), threads=1)
+        solver.step(2)
+        ranks.meet()
+        programs = solver.report()["programs"].values()
+        steps.extend(step for made in programs for step in made["reference_steps"])
+
     monkeypatch.setattr(SharedSums, "start", watched)
-    on_ranks(2, lambda ranks: train(ranks, text))
+    on_ranks(2, run)
     assert copied == []
+    handed = [step for step in steps if step.endswith("under_way")]
+    assert bool(handed) == ("clip" in text)  # whole means are taken of what is handed over
+
+
+@pytest.mark.parametrize("text", ("", 'type: "Adam"', "iter_size: 2"))
+def test_one_step_waits_for_the_other_ranks_and_updates_take_means(text: str) -> None:
+    def run(ranks: LocalRanks) -> list[str]:
+        solver = Solver(source(text), ranks=ranks, feeds=images(), threads=1)
+        solver.step(1)
+        ranks.meet()
+        programs = solver.report()["programs"].values()
+        return [step for made in programs for step in made["reference_steps"]]
+
+    for steps in on_ranks(2, run):
+        assert len([step for step in steps if step.endswith("~mean")]) == 1
+
+
+@pytest.mark.parametrize("text", ("", "iter_size: 2", "clip_gradients: 0.1", 'type: "LARS"'))
+def test_ranks_pack_weights_together(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each makes some units of every array in the memory of all, and nothing besides."""
+    filled: list[tuple[int, int]] = []
+    made: list[int] = []
+    fill, make = _JointPacking.fill, _JointPacking.make
+
+    def filling(packing: _JointPacking, part: int, parts: int) -> None:
+        filled.append((part, parts))
+        fill(packing, part, parts)
+
+    def making(packing: _JointPacking, stale: Sequence[Derived]) -> None:
+        made.append(len(stale))
+        make(packing, stale)
+
+    monkeypatch.setattr(_JointPacking, "fill", filling)
+    monkeypatch.setattr(_JointPacking, "make", making)
+
+    def run(ranks: LocalRanks) -> tuple[Any, Any]:
+        found = train(ranks, text)
+        ranks.meet()
+        return found
+
+    shared = on_ranks(2, run)
+    programs = 2 if "iter_size" in text else 1
+    assert sorted(filled) == 6 * programs * [(0, 2)] + 6 * programs * [(1, 2)]
+    assert len(made) == 2 * programs  # before the first iteration
+    by_messages(monkeypatch)
+    assert_same(shared[0], on_ranks(2, run)[0])
+
+
+def test_ranks_that_pack_differently_do_not_share_what_is_packed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    filled: list[int] = []
+    monkeypatch.setattr(_JointPacking, "fill", lambda packing, part, parts: filled.append(part))
+    close = JointMemory.close
+    numbers = iter(range(9))
+    monkeypatch.setattr(JointMemory, "close", lambda memory: close(memory) + next(numbers))
+
+    def run(ranks: LocalRanks) -> tuple[Any, Any]:
+        found = train(ranks)
+        ranks.meet()
+        return found
+
+    shared = on_ranks(2, run)
+    assert filled == []
+    by_messages(monkeypatch)
+    assert_same(shared[0], on_ranks(2, run)[0])
+
+
+def test_a_parameter_that_is_written_between_iterations_is_packed_anew() -> None:
+    def run(ranks: LocalRanks) -> tuple[Any, Any]:
+        solver = Solver(source(), ranks=ranks, feeds=images(), threads=1)
+        solver.step(2)
+        ranks.meet()
+        solver.params["conv"][0][...] = 0.5
+        ranks.meet()
+        found = solver.step(2), parameters(solver)
+        ranks.meet()
+        return found
+
+    def alone() -> tuple[Any, Any]:
+        solver = Solver(source("iter_size: 2"), feeds=images(), threads=1)
+        solver.step(2)
+        solver.params["conv"][0][...] = 0.5
+        return solver.step(2), parameters(solver)
+
+    assert_near(on_ranks(2, run)[0], alone())
 
 
 LARGE = """

@@ -41,7 +41,7 @@ from netc.ir.types import count
 from netc.memory import check_memory, on_behalf
 from netc.ops.array import AnyArray
 from netc.ops.catalog import has_role
-from netc.ops.ranks import gradient_memory
+from netc.ops.ranks import sharing_group
 from netc.ops.role import Role
 from netc.passes.base import Applied, run_passes
 from netc.passes.constants import FOLD_CONSTANTS
@@ -281,7 +281,7 @@ class CpuExecutable:
         given = [np.ascontiguousarray(feeds[name]) for name in graph.inputs]
         results = {name: np.empty(graph.shape(name), np.float32) for name in graph.outputs}
         context, status = self._take(), new_status(self._telling)
-        shared = [gradient_memory(self._group)] if self._group else []
+        shared = [sharing_group(self._group).areas.reshape(-1)] if self._group else []
         try:
             told = call(context, [*given, *results.values(), *updates, status, *shared])
         finally:

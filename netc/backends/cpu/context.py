@@ -133,7 +133,7 @@ class _Segment:
         self.args, starts, self.patches = _arguments(steps, shared, program)
         base = self.args.ctypes.data
         rows = [
-            StepRow(shared.addresses[s.kernel], base + 8 * start, s.units, s.grain)
+            StepRow(shared.addresses[s.kernel], base + 8 * start, s.units, s.grain, s.first)
             for s, start in zip(steps, starts, strict=True)
         ]
         self.rows = np.array(rows, np.int64)

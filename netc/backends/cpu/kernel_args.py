@@ -30,12 +30,13 @@ class RunArgs(NamedTuple):
 
 
 class StepRow(NamedTuple):
-    """One row of the step table."""
+    """One row of the step table: ``units`` units, the first of them number ``first``."""
 
     kernel: int
     args: int
     units: int
     grain: int
+    first: int
 
 
 class MoveArgs(NamedTuple):

@@ -26,7 +26,7 @@ contexts of one program may run at once, each from one thread at a time. Running
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -64,6 +64,7 @@ class Step:
             steps with one name that follow each other may hand data over in it.
         pointwise_reads: places among the arguments of which each element is read by the unit that
             then writes the element of the same index, and by no other: the output may lie there.
+        first: the number of the first unit; above 0 where ranks share the units of a step.
     """
 
     name: str
@@ -74,6 +75,12 @@ class Step:
     grain: int = 1
     workspace: int = 0
     pointwise_reads: tuple[Place, ...] = ()
+    first: int = 0
+
+    def share(self, part: int, parts: int) -> Step:
+        """The step with an equal share of its units, number ``part`` of ``parts``."""
+        begin, end = (self.units * p // parts for p in (part, part + 1))
+        return replace(self, units=end - begin, first=self.first + begin)
 
     @property
     def touched(self) -> frozenset[str]:

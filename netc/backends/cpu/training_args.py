@@ -78,7 +78,8 @@ class LocalRateArgs(NamedTuple):
 class UpdateArgs(NamedTuple):
     """A parameter's update, all of its arrays in one order; the numbers are float32 bits.
 
-    ``rate``, ``iteration`` and ``clip`` are the addresses of one float each.
+    ``rate``, ``iteration`` and ``clip`` are the addresses of one float each. Where the gradient is
+    a mean its summands are ``distance`` bytes apart, and ``mean`` is 1 over their number.
     """
 
     gradient: Argument
@@ -102,3 +103,5 @@ class UpdateArgs(NamedTuple):
     momentum2: float
     rms_decay: float
     delta: float
+    distance: int
+    mean: float

@@ -22,7 +22,7 @@ from netc.backends.cpu.status import status_index
 from netc.backends.shared.in_place import in_place_updates, last_reads
 from netc.backends.shared.layout import is_in_c_order, view_of
 from netc.backends.shared.views import External, Place, View, dense
-from netc.ir.graph import Graph, Node
+from netc.ir.graph import Array, Graph, Node
 from netc.ir.types import Shape
 from netc.ops.elementwise import EltwiseParams
 from netc.ops.gradient import NAME as GRADIENT
@@ -30,7 +30,7 @@ from netc.ops.gradient import GradientParams
 from netc.ops.gradient_update import NAME as GRADIENT_UPDATE
 from netc.ops.gradient_update import written_by
 from netc.ops.inputs import ParameterParams
-from netc.ops.ranks import FINISH, START, SumParams, gradient_memory
+from netc.ops.ranks import FINISH, START, SumParams, sharing_group
 from netc.ops.update import CLIP
 
 
@@ -159,7 +159,19 @@ def _shared_places(graph: Graph, chain: tuple[str, ...]) -> Mapping[str, Externa
     made_there = maker.op == GRADIENT or _lies_in_shared_memory(graph, maker, params)
     if not params.sliced or not alone or not made_there:
         return {}
-    return dict.fromkeys(chain, External(status_index(graph) + 1, params.offset))
+    first = shared_areas(graph, params)
+    own = first.offset + params.rank * area_elements(params)
+    return dict.fromkeys(chain, first._replace(offset=own))
+
+
+def shared_areas(graph: Graph, params: SumParams) -> External:
+    """Where a gradient lies in the memory that ranks share, in the area of rank 0."""
+    return External(status_index(graph) + 1, params.offset)
+
+
+def area_elements(params: SumParams) -> int:
+    """Elements from a gradient in one rank's area to that in the next rank's."""
+    return int(sharing_group(params.group).areas.shape[1])
 
 
 def _lies_in_shared_memory(graph: Graph, maker: Node, params: SumParams) -> bool:
@@ -167,7 +179,8 @@ def _lies_in_shared_memory(graph: Graph, maker: Node, params: SumParams) -> bool
     array = graph.parameters[maker.parameters[0]].array if _is_variable(maker) else None
     if array is None or not params.sliced:
         return False
-    return array.ctypes.data == gradient_memory(params.group)[params.offset :].ctypes.data
+    area: Array = sharing_group(params.group).areas[params.rank]
+    return bool(array.ctypes.data == area[params.offset :].ctypes.data)
 
 
 def _others(graph: Graph, node: Node, value: str) -> list[Node]:

@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec
 import numpy as np
 
 from netc.backends.reference import parameter_array
+from netc.backends.shared.joint import JointMemory
 from netc.backends.variables import Variable, Variables
 from netc.ir.graph import Graph
 from netc.ops.array import AnyArray
@@ -42,6 +43,7 @@ class Derived:
         recipe: what a backend fills ``array`` by in the place of ``make``; until a program's first
             run the array then holds nothing.
         parts: what it was joined of, one after another.
+        joint: the shared memory that it lies in, where ranks make it together.
     """
 
     array: Content
@@ -50,6 +52,7 @@ class Derived:
     base: Derived | None = None
     recipe: Recipe | None = None
     parts: tuple[Weights, ...] = ()
+    joint: JointMemory | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

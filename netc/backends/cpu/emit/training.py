@@ -7,6 +7,7 @@ from typing import cast
 
 from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.emit.gradients import InnerProductSums, inner_product_sums
+from netc.backends.cpu.emit.ranks import summands
 from netc.backends.cpu.lowering import sweep_of
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
@@ -16,6 +17,7 @@ from netc.backends.cpu.steps.transpose import from_planes
 from netc.backends.cpu.steps.update import clip_steps, update_steps
 from netc.backends.shared.layout import is_in_c_order, view_of
 from netc.backends.shared.views import External, Place, View, dense, moved
+from netc.diagnostics import InternalError
 from netc.ir.graph import Node
 from netc.ops.gradient_update import GradientUpdateParams, updated_by
 from netc.ops.update import ClipScaleParams, UpdateParams
@@ -43,17 +45,22 @@ def emit_update(context: EmitContext, node: Node) -> Sweeps | None:
     arrays, scalars = given[: 1 + histories], given[1 + histories :]
     results = [context.view(value) for value in node.outputs]
     views = [*arrays, *results, *([gradient] if gradient else [])]
-    if any(view.ld != view.c for view in views):
-        return None
+    of_ranks = summands(context, node)
     begin, end = params.part or (0, arrays[0].count)
     some = 0 < end - begin < arrays[0].count
-    if params.part and ((some and params.has_local_rate) or not _in_variables(context, node)):
+    in_kernels = not params.part or (
+        not (some and params.has_local_rate) and _in_variables(context, node)
+    )
+    if not in_kernels or any(view.ld != view.c for view in views):
+        if of_ranks is not None:
+            raise InternalError(f"`{node.name}` is given a mean that nobody has taken")
         return None
+    mean = None if gradient is None else moved(gradient.place, begin)
     steps = update_steps(
         node.name,
         params,
         end - begin,
-        moved(gradient.place, begin) if gradient else None,
+        mean if of_ranks is None else of_ranks.moved(begin),
         [moved(view.place, begin) for view in arrays],
         [view.place for view in scalars],
         [moved(view.place, begin) for view in results],

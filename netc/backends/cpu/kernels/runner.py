@@ -134,7 +134,7 @@ def _take(row: Record, counter: int, epoch: int, low: int, high: int, scratch: i
         chunk = min(left, max(row.grain, left // 4))
         # The exchange fails if another thread was faster; then look again.
         if _swap(counter, count, count + chunk):
-            start = low + count - base
+            start = row.first + low + count - base
             _invoke(row.kernel, row.args, start, start + chunk, scratch)
             taken += chunk
 
@@ -202,7 +202,7 @@ def run(machine: Machine) -> Kernel:
             row = record(StepRow, r.steps + s * _STEP_ROW_BYTES)
             # Alone there is nothing to share and nobody to wait for.
             if r.threads == 1:
-                _invoke(row.kernel, row.args, 0, row.units, scratch)
+                _invoke(row.kernel, row.args, row.first, row.first + row.units, scratch)
                 if r.ticks:
                     set_int(r.ticks, s + 1, ticks(r))
             else:

@@ -21,15 +21,18 @@ from netc.backends.cpu.training_args import UpdateArgs
 _MIN_GRADIENT = float32(1e-7)  # what AdaMax's largest gradient is never below, as the forks have it
 
 
-def update(machine: Machine, rule: str, histories: int, decay: str, reached: bool) -> Kernel:
+def update(
+    machine: Machine, rule: str, histories: int, decay: str, reached: bool, summands: int
+) -> Kernel:
     """The kernel of a rule, a key of ``_STEPS``.
 
     ``histories`` is how many arrays the rule keeps. ``decay`` is "L2", "L1" or "none"; behind
     "decoupled " it is part of the step and not of the gradient (AdamW). ``reached``: there is a
-    gradient.
+    gradient, the mean of ``summands`` arrays if those are more than one.
     """
     width = machine.width
-    whole, part = (_apply(width, rule, histories, decay, reached, p) for p in (False, True))
+    number = summands if reached else 0
+    whole, part = (_apply(width, rule, histories, decay, number, p) for p in (False, True))
     corrected = _CORRECTIONS.get(rule, _uncorrected)
 
     def kernel(args: int, begin: int, end: int, scratch: int) -> None:
@@ -104,19 +107,37 @@ def _decayed(width: int, decay: str) -> Compiled:
     return decayed
 
 
+def _mean(width: int, summands: int, part: bool) -> Compiled:
+    """A function (args, byte, lanes) -> elements of the mean of some arrays, or of the only one."""
+    load = loader(width, part)
+
+    @njit(inline="always")
+    def mean(a: Record, at: int, lanes: int) -> Lanes:
+        g = load(a.gradient + at, lanes)
+        # In the order of the ranks, and divided by their number, as they average messages.
+        for rank in range(1, summands):
+            g = g + load(a.gradient + rank * a.distance + at, lanes)
+        if summands > 1:
+            g = g * splat(width, as_float(a.mean))
+        return g
+
+    return mean
+
+
 def _apply(
-    width: int, rule: str, histories: int, decay: str, reached: bool, part: bool
+    width: int, rule: str, histories: int, decay: str, summands: int, part: bool
 ) -> Compiled:
     load, store = loader(width, part), storer(width, part)
     decoupled, kind = decay.startswith("decoupled "), decay.split()[-1]
     decayed, step = _decayed(width, kind), _STEPS[rule](width)
+    mean = _mean(width, summands, part)
 
     @njit(inline="always")
     def gradient_of(a: Record, at: int, data: Lanes, lanes: int) -> Lanes:
         # Caffe's order: clip, average over iter_size, decay, rule.
         g = splat(width, float32(0.0))
-        if reached:
-            g = load(a.gradient + at, lanes) * splat(width, float_at(a.clip, 0))
+        if summands:
+            g = mean(a, at, lanes) * splat(width, float_at(a.clip, 0))
             g = g * splat(width, as_float(a.share))
         # Weight decay is part of the gradient (SGDSolver::Regularize), before the rule sees it.
         if not decoupled:

@@ -21,7 +21,8 @@ from netc.backends.cpu.pack_args import CopyArgs, PackArgs
 from netc.backends.cpu.program import Step
 from netc.backends.cpu.steps.transpose import MatrixBatch, transpose_step
 from netc.backends.shared.cook_toom import Filtering
-from netc.backends.shared.derived import Content, Derived, Weights, derived
+from netc.backends.shared.derived import Content, Derived, Read, Weights, derived
+from netc.backends.shared.joint import JointMemory
 from netc.backends.shared.views import Place
 from netc.ops.array import AnyArray
 
@@ -51,7 +52,7 @@ def panels(
         layouts = [_layout(tap, lanes) for tap in _single_taps(weights.array)]
     if weights.make is not None or not all(layouts):
         return None
-    target = aligned_zeros(shape)
+    target, joint = _memory(weights, shape)
 
     def steps(machine: Machine) -> list[Step]:
         # Taps that lie apart are packed by a step each, into their own rows of every panel.
@@ -59,7 +60,7 @@ def panels(
         pairs = zip(layouts, parts, strict=True)
         return [one.rows(part, 4 * lanes, taps, machine) for one, part in pairs if one]
 
-    return _recipe(weights, target, by_numpy, steps)
+    return _recipe(weights, target, by_numpy, steps, joint)
 
 
 def transformed(
@@ -73,23 +74,25 @@ def transformed(
     layout = _layout(weights.array, lanes)
     if weights.make is not None or layout is None:
         return None
-    target = aligned_zeros(shape)
-    return _recipe(
-        weights, target, by_numpy, lambda machine: [layout.planes(target, filtering, machine)]
-    )
+    target, joint = _memory(weights, shape)
+
+    def steps(machine: Machine) -> list[Step]:
+        return [layout.planes(target, filtering, machine)]
+
+    return _recipe(weights, target, by_numpy, steps, joint)
 
 
 def copied(values: Derived, shape: Shape, by_numpy: Callable[[Content], Content]) -> Derived | None:
     """Values one after the other, and zeros after them up to a shape."""
     if values.make is not None or not values.array.flags.c_contiguous:
         return None
-    target = aligned_zeros(shape)
+    target, joint = _memory(values, shape)
 
     def step(machine: Machine) -> Step:
         args = CopyArgs(values.array, target, values.size, _COPIED)
         return Step("pack", jit.spec("packing", "copy"), args, math.ceil(values.size / _COPIED))
 
-    return _recipe(values, target, by_numpy, lambda machine: [step(machine)])
+    return _recipe(values, target, by_numpy, lambda machine: [step(machine)], joint)
 
 
 def in_c_order(weights: Weights) -> Weights:
@@ -103,7 +106,7 @@ def in_c_order(weights: Weights) -> Weights:
     if not isinstance(weights, Derived) or weights.make is not None or matrices is None:
         return derived(np.ascontiguousarray, weights)
     count, rows, columns = matrices
-    target = aligned_zeros(array.shape)
+    target, joint = _memory(weights, array.shape)
     source, place = (cast(Place, a) for a in (array, target))  # steps take the address of either
 
     def step(machine: Machine) -> Step:
@@ -111,7 +114,7 @@ def in_c_order(weights: Weights) -> Weights:
         x, y = MatrixBatch(source, size, columns), MatrixBatch(place, size, rows)
         return transpose_step("pack", count, rows, columns, x, y)
 
-    return _recipe(weights, target, np.ascontiguousarray, lambda machine: [step(machine)])
+    return _recipe(weights, target, np.ascontiguousarray, lambda machine: [step(machine)], joint)
 
 
 def _turned(array: AnyArray) -> tuple[int, int, int] | None:
@@ -128,8 +131,20 @@ def _recipe(
     target: NDArray[np.float32],
     by_numpy: Callable[[Content], Content],
     steps: Callable[[Machine], list[Step]],
+    joint: JointMemory | None,
 ) -> Derived:
-    return Derived(target, source.variables, lambda read: by_numpy(source.now(read)), None, steps)
+    def make(read: Read) -> Content:
+        return by_numpy(source.now(read))
+
+    return Derived(target, source.variables, make, None, steps, joint=joint)
+
+
+def _memory(source: Derived, shape: Shape) -> tuple[NDArray[np.float32], JointMemory | None]:
+    """Zeros for what is packed: shared ones, and whose they are, where all of its variables are."""
+    beside = {variable.beside for variable in source.variables}
+    joint = beside.pop() if len(beside) == 1 else None
+    shared = None if joint is None else joint.take(shape, math.prod(shape))
+    return (aligned_zeros(shape), None) if shared is None else (shared, joint)
 
 
 def _single_taps(array: AnyArray) -> list[AnyArray]:

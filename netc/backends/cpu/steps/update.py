@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from netc.backends.cpu import jit
 from netc.backends.cpu.program import Argument, Step
 from netc.backends.cpu.training_args import LocalRateArgs, NormArgs, SquaresArgs, UpdateArgs
-from netc.backends.shared.views import Place, Workspace
+from netc.backends.shared.views import Place, Workspace, moved
 from netc.ops.update import UpdateParams
 from netc.ops.update_rules import UpdateRule
 
@@ -19,11 +20,23 @@ _ONE = np.ones(1, np.float32)
 _MAX_HISTORIES = 3
 
 
+class Summands(NamedTuple):
+    """Gradients whose mean is the gradient: ``number`` of them, ``distance`` elements apart."""
+
+    first: Place
+    number: int
+    distance: int
+
+    def moved(self, elements: int) -> Summands:
+        """The same from later elements on."""
+        return self._replace(first=moved(self.first, elements))
+
+
 def update_steps(
     name: str,
     params: UpdateParams,
     count: int,
-    gradient: Place | None,
+    gradient: Place | Summands | None,
     arrays: Sequence[Place],
     scalars: Sequence[Place],
     results: Sequence[Place],
@@ -34,7 +47,8 @@ def update_steps(
         name: the node's.
         params: the rule and its numbers.
         count: elements of the parameter.
-        gradient: None where none reaches it.
+        gradient: None where none reaches it. Of several summands their mean is taken, in their
+            order; no rate of the parameter's own follows from that.
         arrays: the parameter, then its histories.
         scalars: rate, iteration, and the clipping factor where there is one.
         results: where the parameter and its histories go.
@@ -43,8 +57,9 @@ def update_steps(
     # All arrays of a parameter lie in one order; results may lie over what they replace.
     data, first, second, third = _padded(arrays)
     new_data, new_first, new_second, new_third = _padded(results)
+    first_gradient, number, distance = _summands(gradient)
     args = UpdateArgs(
-        gradient=0 if gradient is None else gradient,
+        gradient=first_gradient,
         data=data,
         history=first,
         second=second,
@@ -65,13 +80,21 @@ def update_steps(
         momentum2=float(rule.momentum2),
         rms_decay=float(rule.rms_decay),
         delta=float(rule.delta),
+        distance=4 * distance,
+        mean=float(np.float32(1 / number)),
     )
-    kernel = _kernel(params, gradient is not None)
+    kernel = _kernel(params, gradient is not None, number)
     units = math.ceil(count / _UNIT_ELEMENTS)
     if not local:
         return [Step(name, kernel, args, units)]
+    assert not isinstance(gradient, Summands), "a norm is of a mean that is there"
     norms = local_rate_steps(name, params, count, (arrays[0], gradient), scalars)
     return [*norms, Step(name, kernel, args, units, workspace=norms[0].workspace)]
+
+
+def _summands(gradient: Place | Summands | None) -> tuple[Argument, int, int]:
+    """The first summand, how many there are, and elements from one to the next."""
+    return gradient if isinstance(gradient, Summands) else (gradient or 0, 1, 0)
 
 
 def _padded(places: Sequence[Place]) -> tuple[Argument, ...]:
@@ -79,7 +102,7 @@ def _padded(places: Sequence[Place]) -> tuple[Argument, ...]:
     return (*places, *(0,) * (1 + _MAX_HISTORIES - len(places)))
 
 
-def _kernel(params: UpdateParams, reached: bool) -> jit.KernelSpec:
+def _kernel(params: UpdateParams, reached: bool, summands: int) -> jit.KernelSpec:
     """The kernel of a rule; ``reached``: by a gradient."""
     rule, decay = params.rule, params.regularization if params.decay else "none"
     return jit.spec(
@@ -89,6 +112,7 @@ def _kernel(params: UpdateParams, reached: bool) -> jit.KernelSpec:
         histories=rule.histories,
         decay=f"decoupled {decay}" if rule.decoupled else decay,
         reached=reached,
+        summands=summands,
     )
 
 
