@@ -21,22 +21,22 @@ _MAX_CANDIDATES = 24  # candidates of an input
 _STEPS = 16  # of a sequence
 
 
-def candidates(graph: Graph, value: str, images: int) -> list[Shape]:
+def candidates(graph: Graph, value: str, images: int, first: Shape | None) -> list[Shape]:
     """Shapes to try for an input, the likely ones first.
 
     Args:
         graph: with the shapes that are known.
         value: the input.
         images: the batch.
+        first: the shape of its layer's first top, which may be a picture as that is.
     """
-    found = (*_from_readers(graph, value, 0), *_usual(images))
+    numbers = ((images,), (images, 1, 1, 1), *([first] if first else []))
+    found = (*_from_readers(graph, value, 0), *numbers, *_usual(images))
     return list(islice(dict.fromkeys(shape for shape in found if 0 not in shape), _MAX_CANDIDATES))
 
 
 def _usual(images: int) -> Iterator[Shape]:
-    """A number for each image, rows of boxes, sequences, images' sizes."""
-    yield (images,)
-    yield (images, 1, 1, 1)
+    """Rows of boxes, sequences, images' sizes."""
     yield (1, 1, BOXES, 8)  # SSD's
     yield (images, TRUE_BOXES * ROW)  # darknet's
     yield (BOXES, 5)  # regions

@@ -21,6 +21,7 @@ from netc.ops.source_layer import PartialShape, SourceParams
 from netc.schema.message import Message
 
 IMAGES = 2  # where the text leaves the batch open
+_TRIPLES = 6  # the batch where layers take pairs or thirds of one
 # ImageNet; MNIST and its pairs; CIFAR; patches; CamVid; people; words; faces; larger ones.
 _PICTURES: tuple[Shape, ...] = (
     (3, 224, 224), (3, 227, 227), (1, 28, 28), (2, 28, 28), (3, 32, 32), (1, 41, 41), (3, 64, 64),
@@ -98,7 +99,7 @@ def _sources(graph: Graph, layers: Sequence[Message]) -> Iterator[_Source]:
 
 
 def _trials(graph: Graph, sources: Sequence[_Source], batch: int | None) -> Iterator[_Trial]:
-    others = batches(graph) if batch is None else ()
+    others = (*batches(graph), _TRIPLES) if batch is None else ()
     for images in dict.fromkeys((batch, *others)):
         seen = set[tuple[tuple[str, Shape], ...]]()
         for number in dict.fromkeys((len(sources), 1, 0)):
@@ -189,7 +190,7 @@ def _with_labels(
             if not graph.readers.get(name):  # a run feeds it all the same
                 trial = _tried(graph, {**trial.shapes, name: (images,)})
                 continue
-            options = candidates(trial.graph, name, images)
+            options = candidates(trial.graph, name, images, trial.shapes.get(source.values[0]))
             together = _read_together(trial, name)
             trial = min_fault(
                 _tried(graph, {**trial.shapes, **dict.fromkeys(names, shape)})

@@ -35,6 +35,9 @@ class Filler:
     variance_norm: str = "FAN_IN"
     alpha: float = 0.0
     file: str = ""
+    width: int = 0
+    height: int = 0
+    expectation_option: str = "xy"
     parts: tuple[Filler, ...] = ()
     numbers: tuple[float, ...] = ()
 
@@ -104,6 +107,14 @@ def _value_fault(filler: Filler) -> tuple[str, str, str] | None:
         return "type", "filler `file` needs a `file`", 'add `file: "numbers.txt"`'
     if filler.file and filler.type != "file":
         return "file", f"filler `{filler.type}` takes no `file`", 'remove it or use `type: "file"`'
+    if filler.type == "expectation" and filler.expectation_option not in _EXPECTED:
+        known = ", ".join(f'"{name}"' for name in _EXPECTED)
+        fault = f'there is no expectation "{filler.expectation_option}"'
+        return "expectation_option", fault, f"it is one of {known}"
+    if filler.type == "expectation" and min(filler.width, filler.height) < 1:
+        name = "width" if filler.width < 1 else "height"
+        fault = f"`{name}` must be at least 1, it is {getattr(filler, name)}"
+        return name, fault, "they are those of the map whose mean place the layer gives"
     if filler.type == "uniform" and not filler.min <= filler.max:
         fault = f"`min` {filler.min:g} is greater than `max` {filler.max:g}"
         return "min", fault, "`min` is 0 and `max` is 1 unless written"
@@ -124,6 +135,8 @@ def filler_fault(filler: Filler, shape: Shape) -> str | None:
             f"has {len(filler.numbers)} numbers" if filler.numbers else "was not found or is empty"
         )
         return f"`{filler.file}` {had}, and {show(shape)} needs {count(shape)}"
+    if filler.type == "expectation":
+        return _expectation_fault(filler, shape)
     if filler.type == "gaussian" and filler.sparse >= 0:
         return _sparse_fault(filler, shape)
     if filler.type in ("positive_unitball", "xavier", "msra") and not shape:
@@ -136,6 +149,16 @@ def _bilinear_fault(shape: Shape) -> str | None:
         return f"filler `bilinear` needs an array of 4 axes, it has {len(shape)}: {show(shape)}"
     if shape[2] != shape[3]:
         return f"filler `bilinear` needs a square kernel, it is {shape[2]} by {shape[3]}"
+    return None
+
+
+def _expectation_fault(filler: Filler, shape: Shape) -> str | None:
+    wanted = (len(_EXPECTED[filler.expectation_option]), filler.width * filler.height)
+    if shape != wanted:
+        return (
+            f'filler `expectation` "{filler.expectation_option}" of {filler.height} by '
+            f"{filler.width} fills an array of {show(wanted)}, it is {show(shape)}"
+        )
     return None
 
 
@@ -248,6 +271,27 @@ def _of_file(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
     return np.array(filler.numbers[: count(shape)], np.float32).reshape(shape)
 
 
+# Of cbfinn/caffe: which axis of a map (0 its rows, 1 its columns) an output is the mean place
+# along, and whether it is that place's square, with a minus.
+_EXPECTED: Mapping[str, tuple[tuple[int, bool], ...]] = {
+    "x": ((1, False),),
+    "y": ((0, False),),
+    "xy": ((1, False), (0, False)),
+    "-x^2y^2": ((1, True), (0, True)),
+}
+
+
+def _expectation(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
+    """Places from -1 to 1: an inner product with a map of probabilities gives its mean place."""
+    sizes = (filler.height, filler.width)
+    rows = []
+    for axis, squared in _EXPECTED[filler.expectation_option]:
+        place = 2 * (np.arange(sizes[axis], dtype=np.float32) / np.float32(sizes[axis] - 1) - 0.5)
+        place = np.expand_dims(-place * place if squared else place, 1 - axis)
+        rows.append(np.broadcast_to(place, sizes).reshape(-1))
+    return np.stack(rows).astype(np.float32)
+
+
 _FILL: Mapping[str, Callable[[Filler, Shape, np.random.Generator], Array]] = {
     "constant": _constant,
     "gaussian": _gaussian,
@@ -257,4 +301,5 @@ _FILL: Mapping[str, Callable[[Filler, Shape, np.random.Generator], Array]] = {
     "msra": _msra,
     "bilinear": _bilinear,
     "file": _of_file,
+    "expectation": _expectation,
 }

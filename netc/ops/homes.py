@@ -121,6 +121,11 @@ OPS: Mapping[str, str] = {
     "deformable_regions": "DeformablePSROIPooling",
     "warp_ctc": "WarpCTCLoss",
     "frcnn": "FrcnnProposal FrcnnAnchorTarget FrcnnProposalTarget",
+    "small_losses": (
+        "ManhattanLoss K1_EuclideanLoss K2_EuclideanLoss SigmoidCrossEntropyBalanceLoss"
+    ),
+    "small_maps": "SpatialSoftmax GroupNorm Norm Normalization Transformation",
+    "tent": "Resize Remap",
 }
 
 # No text can name these.
@@ -149,6 +154,7 @@ OTHER_NAMES: Mapping[str, str] = {
         "Deconvolution3D NdConvolution"
     ),
     "cropping": "AutoCrop",
+    "resizing": "BilinearInterpolation",
     "pooling3d": "NdPooling PoolingND",
     "permutation": "Transpose",
     "linear": "SparseInnerProduct",

@@ -68,6 +68,16 @@ BUILT_IN: Mapping[tuple[str, str], str] = {
     ("spatial_dropout", "SpatialDropoutLayer"): "netc.ops.rcnn_layers",
     ("oicr_layer.layer", "OICRLayer"): "netc.ops.oicr",
     ("pyloss", "EuclideanLossLayer"): "netc.ops.pyloss",
+    ("norm2layer", "Norm2Layer"): "netc.ops.triplets",
+    ("tripletselectlayer", "TripletSelectLayer"): "netc.ops.triplets",
+    ("tripletlosslayer", "TripletLayer"): "netc.ops.triplets",
+    ("l2norm_layer", "L2NormLayer"): "netc.ops.triplets",
+    ("triplet.l2norm_layer", "L2NormLayer"): "netc.ops.triplets",
+    ("tripletloss_layer", "TripletLayer"): "netc.ops.triplets",
+    ("triplet_loss", "TripletLossLayer0"): "netc.ops.triplets",
+    ("triplet_loss", "TripletLossLayer1"): "netc.ops.triplets",
+    ("python_layers", "Meshgrid"): "netc.ops.constant_maps",
+    ("python_layers", "MeanVals"): "netc.ops.constant_maps",
 }
 
 

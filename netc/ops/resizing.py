@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netc.diagnostics import NetcError
 from netc.ir.types import Shape, show
@@ -61,6 +61,23 @@ def _parse_interp(layer: Message, context: LayerContext) -> InterpParams:
         raise _no_size(message)
     shrink, zoom = number(message, "shrink_factor", 1), number(message, "zoom_factor", 1)
     return InterpParams(None, shrink, zoom, crop)
+
+
+def _parse_bilinear(layer: Message, context: LayerContext) -> InterpParams:
+    """BilinearInterpolation (interpolation_layers.hpp): by a factor, or a second bottom's size."""
+    message = reject_unknown_fields(
+        layer.get("bilinear_interpolation_param"), "interpolation_factor"
+    )
+    if context.bottoms == 2:
+        return InterpParams(like=True)
+    if not message.has("interpolation_factor"):
+        raise message.error(
+            None,
+            "missing-field",
+            "BilinearInterpolation's size is not given",
+            "write `interpolation_factor`, or give a second bottom of the wanted size",
+        )
+    return InterpParams(full=number(message, "interpolation_factor", 1))
 
 
 def _crop(message: Message, name: str) -> int:
@@ -187,3 +204,4 @@ INTERP = OpDef(
 )
 
 OPS = (INTERP,)
+OTHER_NAMES = {"BilinearInterpolation": replace(INTERP, params=_parse_bilinear)}

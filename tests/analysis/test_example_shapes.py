@@ -172,3 +172,18 @@ def test_maps_that_are_cut_fit_the_maps_beside_any_part() -> None:
         + layer("gone", "Power", "rest")
     )
     assert examples(text)["label"] == (8, 5, 224, 224)
+
+
+def test_pictures_of_a_layer_are_alike_and_a_batch_is_large_enough_for_thirds() -> None:
+    names = ("anchor", "like", "unlike")
+    data = f'layer {{ name: "data" type: "Python" {tops(*names)} python_param {{ module: "m" '
+    text = data + 'layer: "TripletDataLayer" } }\n'
+    text += "".join(layer(f"c{name}", "Convolution", name, rest=CONVOLUTION % 5) for name in names)
+    found = examples(text)
+    assert set(found) == set(names) and len(set(found.values())) == 1
+    chosen = layer("fc", "InnerProduct", "cb", rest="inner_product_param { num_output: 4 }")
+    chosen += f'layer {{ name: "select" type: "Python" bottom: "fc" {tops("a", "p", "n")} '
+    chosen += 'python_param { module: "tripletselectlayer" layer: "TripletSelectLayer" } }\n'
+    one = 'layer { name: "data" type: "Python" top: "b" python_param { module: "m" layer: "D" } }\n'
+    one += layer("cb", "Convolution", "b", rest=CONVOLUTION % 5) + chosen
+    assert examples(one)["b"][0] >= 3
