@@ -8,6 +8,7 @@ from netc.migrate.change import Change, Step
 from netc.migrate.data_transform import move_data_transforms
 from netc.migrate.dilation import rename_holes
 from netc.migrate.inputs import inputs_to_layers
+from netc.migrate.priors import write_priors
 from netc.migrate.v0 import upgrade_v0
 from netc.migrate.v1 import check_not_mixed, upgrade_v1
 from netc.schema.message import Message
@@ -22,6 +23,7 @@ STEPS: tuple[Step, ...] = (
     freeze_statistics,
     rename_axes,
     rename_holes,
+    write_priors,
 )
 
 

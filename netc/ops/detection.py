@@ -20,6 +20,7 @@ from netc.ops.define import (
     LayerContext,
     OpDef,
     ShapeError,
+    Stand,
     TypeReading,
     copies,
     erased,
@@ -66,6 +67,7 @@ _OUTPUT_FIELDS = (
     "variance_encoded_in_target", "keep_top_k", "confidence_threshold",
     # files and windows that Caffe shows the boxes in:
     "save_output_param", "visualize", "visualize_threshold", "save_file",
+    "use_polygon",  # which the number of locations tells
 )  # fmt: skip
 CODES = ("CORNER", "CENTER_SIZE", "CORNER_SIZE")
 
@@ -113,16 +115,19 @@ _MORE: Mapping[float, tuple[str, ...]] = {
 def _output_shape(params: DetectionOutputParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """The shape when every box that may be kept is: how many are is known only from the data."""
     number = check_detections(params, inputs)
-    return ((1, 1, inputs[0][0] * _max_boxes(params, number), 7),)
+    return ((1, 1, inputs[0][0] * max_boxes(params, number), 7),)
 
 
-def check_detections(params: DetectionOutputParams, inputs: Sequence[Shape]) -> int:
+def check_detections(
+    params: DetectionOutputParams, inputs: Sequence[Shape], numbers: int = 4
+) -> int:
     """The number of priors, where locations and confidences fit them.
 
     Args:
         params: the layer's parameters.
         inputs: shapes of locations and confidences, (num, ...), and of the priors (1, 2, 4 *
             priors).
+        numbers: of a location.
 
     Raises:
         ShapeError: they do not fit.
@@ -138,7 +143,7 @@ def check_detections(params: DetectionOutputParams, inputs: Sequence[Shape]) -> 
     number = priors[2] // 4
     boxes = 1 if params.share_location else params.classes
     for what, shape, each in (
-        ("locations", location, 4 * boxes),
+        ("locations", location, numbers * boxes),
         ("confidences", confidence, params.classes),
     ):
         if count(shape, 1) != number * each:
@@ -151,8 +156,8 @@ def check_detections(params: DetectionOutputParams, inputs: Sequence[Shape]) -> 
     return number
 
 
-def _max_boxes(params: DetectionOutputParams, priors: int) -> int:
-    """Of one image; 1 where nothing is found."""
+def max_boxes(params: DetectionOutputParams, priors: int) -> int:
+    """The most boxes of one image; 1 where nothing is found."""
     given = params.classes - (0 <= params.background < params.classes)
     limit = given * (priors if params.top < 0 else min(priors, params.top))
     return max(1, limit if params.keep < 0 else min(limit, params.keep))
@@ -160,21 +165,39 @@ def _max_boxes(params: DetectionOutputParams, priors: int) -> int:
 
 @quietly
 def _output(params: DetectionOutputParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    location, confidence, priors = (np.asarray(array) for array in inputs[:3])
-    images = location.shape[0]
-    priors = priors.reshape(-1)[: 2 * priors.shape[2]].reshape(2, -1, 4)
-    scores = confidence.reshape(images, priors.shape[1], params.classes)
-    number, each = priors.shape[1], 1 if params.share_location else params.classes
-    coded = location.reshape(images, number, each, 4)
-    boxes = decoded_boxes(params.code_type, params.variance_in_target, coded, priors[:, :, None])
-    boxes = np.broadcast_to(boxes, (images, number, params.classes, 4))
+    coded, priors = coded_boxes(params, inputs, 4)
+    boxes = decoded_boxes(params.code_type, params.variance_in_target, coded, priors)
+    return (best_rows(params, np.asarray(inputs[1]), boxes),)
+
+
+def coded_boxes(
+    params: DetectionOutputParams, inputs: Arrays, each: int
+) -> tuple[AnyArray, AnyArray]:
+    """Locations (images, priors, 1 or classes, ``each``), and the priors (2, priors, 1, 4)."""
+    location, priors = np.asarray(inputs[0]), np.asarray(inputs[2])
+    priors = priors.reshape(-1)[: 2 * priors.shape[2]].reshape(2, -1, 1, 4)
+    sets = 1 if params.share_location else params.classes
+    return location.reshape(len(location), priors.shape[1], sets, each), priors
+
+
+def best_rows(params: DetectionOutputParams, confidence: AnyArray, boxes: AnyArray) -> AnyArray:
+    """The top: rows of image, class, score and box, (1, 1, boxes, 3 + numbers of a box).
+
+    Args:
+        params: the layer's.
+        confidence: scores of all classes for each prior, (images, ...).
+        boxes: (images, priors, 1 or classes, numbers); the first four are the box.
+    """
+    images, number, _, width = boxes.shape
+    scores = confidence.reshape(images, number, params.classes)
+    boxes = np.broadcast_to(boxes, (images, number, params.classes, width))
     found = [_of_image(params, i, scores[i], boxes[i]) for i in range(images)]
-    rows = np.concatenate(found) if found else np.zeros((0, 7), np.float32)
+    rows = np.concatenate(found) if found else np.zeros((0, 3 + width), np.float32)
     if not len(rows):
         # Where nothing is found Caffe gives a row for each image, -1 behind its number.
-        rows = np.full((images, 7), -1, dtype=np.float32)
+        rows = np.full((images, 3 + width), -1, dtype=np.float32)
         rows[:, 0] = np.arange(images)
-    return (rows.reshape(1, 1, -1, 7),)
+    return rows.reshape(1, 1, -1, 3 + width)
 
 
 def decoded_boxes(
@@ -212,7 +235,7 @@ def _of_image(
         for label, own in enumerate(boxes.swapaxes(0, 1))
         if label != params.background
     ]
-    found = np.concatenate(rows) if rows else np.zeros((0, 7), np.float32)
+    found = np.concatenate(rows) if rows else np.zeros((0, 3 + boxes.shape[-1]), np.float32)
     if params.keep > -1 and len(found) > params.keep:
         best = np.argsort(-found[:, 2], kind="stable")[: params.keep]
         found = found[np.sort(best)]
@@ -227,9 +250,18 @@ def _of_class(
         order = order[scores[order] > np.float32(params.confidence)]
     if params.top > -1:
         order = order[: params.top]
-    best = order[nms_keep(boxes[order], params.overlap, eta=params.eta)]
+    best = order[nms_keep(boxes[order, :4], params.overlap, eta=params.eta)]
     named = np.broadcast_to(np.array(place, np.float32), (len(best), 2))
     return np.concatenate([named, scores[best, None], boxes[best]], axis=1, dtype=np.float32)
+
+
+def _with_corners(params: DetectionOutputParams, inputs: Sequence[Shape]) -> Stand | None:
+    """TextBoxes++'s layer, where a prior has more than the four locations of a box."""
+    if len(inputs) < 3 or len(inputs[2]) < 3 or not inputs[2][2]:
+        return None
+    sets = 1 if params.share_location else params.classes
+    each = count(inputs[0], 1) / (inputs[2][2] / 4 * sets)
+    return Stand("DetectionOutputCorners", params) if each in (9, 12) else None
 
 
 def _of_regions(layer: Message) -> TypeReading | None:
@@ -252,6 +284,7 @@ DETECTION_OUTPUT = OpDef(
     role=Role.RESULT | Role.DETECTIONS | Role.BOX_ROWS,
     host=True,
     reading=_of_regions,
+    by_shape=_with_corners,
 )
 
 OPS = (DETECTION_OUTPUT,)

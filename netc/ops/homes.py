@@ -118,6 +118,7 @@ OPS: Mapping[str, str] = {
     "region_generating": "ROIGenerating",
     "weak_supervision": "GlobalSumPooling MulticlassCrossEntropyLoss WeightedSoftmaxWithLoss",
     "part_regions": "PSROIAlign",
+    "region_alignment": "ROIAlignment",
     "deformable_regions": "DeformablePSROIPooling",
     "warp_ctc": "WarpCTCLoss",
     "frcnn": "FrcnnProposal FrcnnAnchorTarget FrcnnProposalTarget",
@@ -143,6 +144,8 @@ READINGS: Mapping[str, str] = {
     "evaluation": "DetectionEvaluateRows",
     "proposal": "ProposalOfOne",
     "window_pooling": "ROIPoolingOfWindows",
+    "detection_corners": "DetectionOutputCorners",
+    "sized_upsampling": "UpsampleSized",
     "sampled_regions": "ROIAlignGreatest ROIAlignMean",
 }
 

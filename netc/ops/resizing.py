@@ -27,6 +27,7 @@ class InterpParams:
         crop: rows and columns cut off at the beginning and at the end, before.
         full: the size is multiplied by it; 0 where it is not given (ICNet's field).
         like: the top has the second bottom's height and width.
+        times: factors of height and width, in place of all others but ``crop``.
     """
 
     size: tuple[int, int] | None = None
@@ -35,6 +36,7 @@ class InterpParams:
     crop: tuple[int, int] = (0, 0)
     full: int = 0
     like: bool = False
+    times: tuple[int, int] | None = None
 
 
 def _parse_interp(layer: Message, context: LayerContext) -> InterpParams:
@@ -117,6 +119,8 @@ def _interp_shape(params: InterpParams, inputs: Sequence[Shape]) -> tuple[Shape,
         if len(inputs) < 2 or len(inputs[1]) != 4:
             raise ShapeError(f"the size is that of 4 axes, and they are {show(inputs[-1])}")
         return ((*shape[:2], *inputs[1][2:]),)
+    if params.times is not None:
+        return ((*shape[:2], *(a * b for a, b in zip(sizes, params.times, strict=True))),)
     if params.full:
         return ((*shape[:2], *(size * params.full for size in sizes)),)
     return ((*shape[:2], *(_resized(params, size) for size in sizes)),)

@@ -87,7 +87,8 @@ class Cell(NamedTuple):
     empty: bool = False
 
 
-def _image(regions: AnyArray, at: int, images: int) -> int:
+def image_of(regions: AnyArray, at: int, images: int) -> int:
+    """The image of a region, told where it is not in the batch."""
     image = int(regions[at, 0])
     if not 0 <= image < images:
         raise NetcError(
@@ -108,7 +109,7 @@ def greatest_cells(params: RegionSampleParams, shape: Shape, regions: AnyArray) 
     """
     sides = np.array([params.pooled_h, params.pooled_w])
     for at, row in enumerate(regions):
-        image = _image(regions, at, shape[0])
+        image = image_of(regions, at, shape[0])
         corners = row[1:] * np.float32(params.spatial_scale)
         start, end = corners[[1, 0]], corners[[3, 2]]
         step = np.maximum(end - start + 1, 1) / sides.astype(np.float32)
@@ -149,7 +150,7 @@ def mean_cells(params: RegionSampleParams, shape: Shape, regions: AnyArray) -> I
     """
     sides = np.array([params.pooled_h, params.pooled_w])
     for at, row in enumerate(regions):
-        image = _image(regions, at, shape[0])
+        image = image_of(regions, at, shape[0])
         corners = row[1:].astype(np.float64) * params.spatial_scale
         start = corners[[1, 0]]
         step = np.maximum(corners[[3, 2]] - start, 1) / sides
@@ -178,16 +179,17 @@ def _line(at: AnyArray, size: int) -> AnyArray:
 
 @quietly
 def _greatest(params: RegionSampleParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    return (_sampled(params, inputs, greatest_cells),)
+    return (sampled(params, inputs, greatest_cells),)
 
 
 def _mean(params: RegionSampleParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    return (_sampled(params, inputs, mean_cells),)
+    return (sampled(params, inputs, mean_cells),)
 
 
-def _sampled(
+def sampled(
     params: RegionSampleParams, inputs: Arrays, cells: Callable[..., Iterator[Cell]]
 ) -> AnyArray:
+    """The top of a layer that has such cells."""
     data, regions = (np.asarray(array) for array in inputs)
     top = np.zeros(_shape(params, [data.shape, regions.shape])[0], data.dtype)
     flat = data.reshape(*data.shape[:2], -1)

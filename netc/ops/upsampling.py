@@ -1,7 +1,7 @@
 """Upsample: SegNet's, by the mask of a max pooling, and the one of YOLO's forks.
 
 upsample_layer.cpp. SegNet's has two bottoms and puts each element back where pooling found it; the
-other has one bottom and repeats each element.
+other has one bottom and repeats each element. A third has a size or two factors (sized_upsampling).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from netc.ops.contents import Contents, Whole
 from netc.ops.define import WHOLE, Arity, LayerContext, OpDef, ShapeError, Window
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import LARGEST, lone, number
+from netc.ops.sized_upsampling import sized_reading
 from netc.schema.message import Message
 
 
@@ -159,6 +160,7 @@ UPSAMPLE = OpDef(
     reference=_upsample,
     contents=_upsample_contents,
     family="pooling",
+    reading=sized_reading,
 )
 
 OPS = (UPSAMPLE,)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import netc
 from netc.diagnostics import NetcError
 from netc.ops.define import POINTWISE, Window
 from netc.ops.pooling import POOLING
@@ -205,3 +206,38 @@ def test_upsample_spreads_over_its_block() -> None:
 def test_a_scale_is_a_whole_number(scale: str) -> None:
     with pytest.raises(NetcError, match="out-of-range"):
         params_of(UPSAMPLE, f"scale: {scale}")
+
+
+def upsampled(x, fields: str, *more):
+    bottoms = "".join(
+        f'input: "x{i}" input_shape {{ {" ".join(f"dim: {n}" for n in a.shape)} }} '
+        for i, a in enumerate((x, *more))
+    )
+    named = " ".join(f'bottom: "x{i}"' for i in range(1 + len(more)))
+    layer = f'name: "u" type: "Upsample" {named} top: "u" upsample_param {{ {fields} }}'
+    text = f"{bottoms} layer {{ {layer} }}"
+    net = netc.compile(text=text, backend="reference")
+    return net(**{f"x{i}": a for i, a in enumerate((x, *more))})["u"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "size"),
+    [("height_scale: 2 width_scale: 3", (6, 12)), ("height: 5 width: 7", (5, 7)), ("", (4, 9))],
+)
+@pytest.mark.parametrize("mode", ["NEAREST", "BILINEAR"])
+def test_upsample_with_modes(fields: str, size: tuple[int, int], mode: str) -> None:
+    x = random_array(2, 3, 3, 4)
+    more = [] if fields else [random_array(1, 1, *size)]
+    y = upsampled(x, f"{fields} mode: {mode}", *more)
+    if mode == "BILINEAR":
+        np.testing.assert_allclose(y, bilinear(x, *size), rtol=1e-5, atol=1e-6)
+    else:
+        for i, j in np.ndindex(*size):
+            np.testing.assert_array_equal(
+                y[:, :, i, j], x[:, :, i * 3 // size[0], j * 4 // size[1]]
+            )
+
+
+def test_upsample_with_modes_needs_a_size() -> None:
+    with pytest.raises(NetcError, match="height_scale"):
+        upsampled(random_array(1, 1, 2, 2), "mode: NEAREST height: 4")

@@ -179,6 +179,10 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "InnerDistance": [(f'inner_distance_param {{ num_output: 3 distance_type: "{n}" '
                        f"{GAUSSIAN} }}", {"x0": (2, 5)}) for n in ("L1", "L2")],
     "BiasChannel": [("bias_channel_param { bg_bias: 1 fg_bias: 2 }", {"x1": (2, 1, 5, 4)})],
+    "UpsampleSized": [("upsample_param { height: 5 width: 3 mode: NEAREST }",
+                       {"x0": (1, 2, 3, 4)}),
+                      ("upsample_param { mode: NEAREST }",
+                       {"x0": (1, 2, 3, 4), "x1": (1, 1, 7, 6)})],
     "UpsampleDarknet": [("upsample_darknet_param { stride: 2 }", {})],
     "LargeMarginInnerProduct": [
         (f"largemargin_inner_product_param {{ num_output: 4 type: {kind} base: 2 {GAUSSIAN} }}",
@@ -331,6 +335,7 @@ GIVEN = {
     "DetectionGroupLoss": (set(), ()),
     "MarginInnerProduct": (set(), ()),
     "SoftmaxWithLossOfOverlaps": (set(), ()),  # tests/ops/test_softmax_weights.py names its bottoms
+    "ROIAlignment": (set(), ()),  # tests/ops/test_region_alignment.py gives it regions
 }
 
 # What a text calls the layers that fields make of a name.
@@ -339,6 +344,7 @@ WRITTEN = {
     "ROIAlignGreatest": "ROIAlign",
     "ROIPoolingOfWindows": "ROIPooling",
     "ROIAlignMean": "ROIAlign",
+    "UpsampleSized": "Upsample",
     "ReLUMask": "ReLU",
     "SigmoidCrossEntropyLossWeighted": "SigmoidCrossEntropyLoss",
     "SmoothL1LossEach": "SmoothL1Loss",

@@ -8,6 +8,7 @@ from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.gradients.define import NOTHING, Gradient, Reads, Saved, gradients, of
 from netc.ops.resizing import INTERP, InterpParams, neighbours
+from netc.ops.sized_upsampling import UPSAMPLE_SIZED, SizedUpsampleParams, nearest
 from netc.ops.upsampling import UPSAMPLE, UpsampleParams
 
 
@@ -57,11 +58,24 @@ def _upsample(params: UpsampleParams, saved: Saved, tops: Arrays, index: int) ->
     return result
 
 
+def _sized(params: SizedUpsampleParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    """The sum of the copies' gradients."""
+    top, shape = tops[0], saved.shapes[0]
+    for axis in (-2, -1):
+        seen, made = shape[axis], top.shape[axis]
+        copies = np.zeros((made, seen), top.dtype)
+        copies[np.arange(made), nearest(seen, made)] = 1
+        xp = namespace(top)
+        top = xp.moveaxis(xp.moveaxis(top, axis, -1) @ xp.asarray(copies), -1, axis)
+    return top
+
+
 def _reads(params: UpsampleParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(1,)) if params.masked else NOTHING
 
 
 GRADIENTS = gradients(
     of(INTERP, Gradient(_interp)),
+    of(UPSAMPLE_SIZED, Gradient(_sized, ignored=(1,))),
     of(UPSAMPLE, Gradient(_upsample, _reads, ignored=(1,))),
 )

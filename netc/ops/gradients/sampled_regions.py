@@ -1,4 +1,4 @@
-"""Gradients of the ROIAligns with ``roi_align_param``; that by the regions is 0."""
+"""Gradients of ROIAlignment and the ROIAligns with ``roi_align_param``; by the regions it is 0."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.region_alignment import ROI_ALIGNMENT, centre_cells
 from netc.ops.sampled_regions import (
     GREATEST,
     MEAN,
@@ -52,7 +53,22 @@ def _mean(params: RegionSampleParams, saved: Saved, tops: Arrays, index: int) ->
     return _by_map(lambda rows: mean_cells(params, shape, rows), saved, tops[0])
 
 
+def _centre(params: RegionSampleParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    """As Caffe's: nothing reaches elements that lie more than one beside their region."""
+    shape = saved.shapes[0]
+
+    def near(regions: AnyArray) -> Iterator[Cell]:
+        for cell in centre_cells(params, shape, regions):
+            x0, y0, x1, y1 = regions[cell.region, 1:] * np.float32(params.spatial_scale)
+            y, x = np.divmod(cell.places, shape[3])
+            kept = (x >= x0 - 1) & (x <= x1 + 1) & (y >= y0 - 1) & (y <= y1 + 1)
+            yield cell._replace(places=cell.places[kept], weights=cell.weights[:, kept])
+
+    return _by_map(near, saved, tops[0])
+
+
 GRADIENTS = gradients(
     of(GREATEST, Gradient(_greatest, Reads(inputs=(0, 1)), ignored=(1,), host=True)),
     of(MEAN, Gradient(_mean, Reads(inputs=(1,)), ignored=(1,), host=True)),
+    of(ROI_ALIGNMENT, Gradient(_centre, Reads(inputs=(1,)), ignored=(1,), host=True)),
 )
