@@ -84,6 +84,7 @@ def parse_anchor_rules(
     anchors = ProposalParams(
         int(given["feat_stride"]), int(given["base_size"]), 0,
         tuple(map(float, given["ratios"])), tuple(map(float, given["scales"])), 1, 1, 0.0,
+        even=True,
     )  # fmt: skip
     made = AnchorRules(anchors, int(given["allowed_border"]), **rules)
     if "positive_overlap" not in more:

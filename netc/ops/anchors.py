@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 def cell_anchors(params: ProposalParams) -> AnyArray:
     """The anchors of the cell at row 0, column 0: float32 (ratios * scales, 4), ratio by ratio."""
     ratios, scales = np.array(params.ratios), np.array(params.scales)
-    wide = np.floor(np.sqrt(params.base_size**2 / ratios) + 0.5)
-    sides = np.stack([wide, np.floor(wide * ratios + 0.5)], axis=-1)[:, None]
+    whole = np.round if params.even else _half_up
+    wide = whole(np.sqrt(params.base_size**2 / ratios))
+    sides = np.stack([wide, whole(wide * ratios)], axis=-1)[:, None]
     half = (sides * scales[:, None] - 1).reshape(-1, 2) / 2
     centre = (params.base_size - 1) / 2
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
+
+
+def _half_up(values: AnyArray) -> AnyArray:
+    return np.floor(values + 0.5)
 
 
 def placed(anchors: AnyArray, cells: Sequence[int], stride: int) -> AnyArray:

@@ -253,10 +253,13 @@ def _regions_shapes(tops: Sequence[str]) -> tuple[PartialShape | None, ...]:
     for each region or, in OICR, for each class; of boxes there is one until data come, as the
     layer's set-up has it. Faster R-CNN's has true boxes where
     Fast R-CNN's has regions and their labels; the tops' names tell them apart. R-C3D's has a video
-    and rows of 3, first and last frame and label, and no size.
+    and rows of 3, first and last frame and label, and no size; RON's has several images and rows of
+    6, box, label and image.
     """
     if list(tops) == ["data", "gt_boxes"]:
         return _VIDEO
+    if list(tops) == ["data", "gt_rois", "im_info"]:
+        return _IMAGES
     if len(tops) <= len(_WITH_RPN) and "labels" not in tops:
         return _WITH_RPN[: len(tops)]
     regions: tuple[PartialShape, ...] = ((None, _COLOURS, None, None), (1, 5))
@@ -265,6 +268,7 @@ def _regions_shapes(tops: Sequence[str]) -> tuple[PartialShape | None, ...]:
 
 _WITH_RPN: tuple[PartialShape, ...] = ((1, _COLOURS, None, None), (1, 3), (1, 5))
 _VIDEO: tuple[PartialShape, ...] = ((1, _COLOURS, None, 112, 112), (1, 3))
+_IMAGES: tuple[PartialShape, ...] = ((None, _COLOURS, None, None), (1, 6), (1, 2))
 # Of daijifeng001/MNC: the masks of the true boxes and their sizes, as its set-up has them.
 _MNC_MASKS: tuple[PartialShape, ...] = ((1, 21, 21), (1, 2))
 

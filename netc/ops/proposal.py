@@ -45,6 +45,7 @@ class ProposalParams:
         overlap: largest intersection over union allowed between two boxes.
         tops: 2 gives the scores too.
         keep_small: boxes smaller than ``min_size`` stay, with score 0; else they are dropped.
+        even: halves of anchors' sides are rounded to the even number, as NumPy does, not up, as C.
     """
 
     stride: int
@@ -57,6 +58,7 @@ class ProposalParams:
     overlap: float
     tops: int = 1
     keep_small: bool = True
+    even: bool = False
 
 
 _FIELDS = (

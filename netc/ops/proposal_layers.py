@@ -91,7 +91,7 @@ def proposal_params(project: ProposalProject, param_str: str, phase: str) -> Pro
     stride, base, before, after = sizes
     return ProposalParams(
         stride, base, least, lists["ratios"], lists["scales"], before, after, overlap, 2,
-        keep_small=False,
+        keep_small=False, even=True,
     )  # fmt: skip
 
 

@@ -339,7 +339,7 @@ def test_all_of_faster_rcnns_fields() -> None:
     text += " 'pre_nms_topN': 60, 'post_nms_topN': 30, 'nms_thresh': 0.5}"
     message = python_layer(text)
     found = proposal_of(PYTHON.params(message, context_of(message)))
-    assert found == ProposalParams(8, 8, 2, (1.0,), (4.0,), 60, 30, 0.5, 2, False)
+    assert found == ProposalParams(8, 8, 2, (1.0,), (4.0,), 60, 30, 0.5, 2, False, True)
 
 
 def test_faster_rcnn_finds_nothing() -> None:
