@@ -26,13 +26,13 @@ from netc.diagnostics import (
     first_of,
     render,
 )
-from netc.infer import RUN_TIME_NEEDS, infer
+from netc.infer import RUN_TIME_NEEDS, Inferred, infer
 from netc.ir.edit import only_for
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ir.verify import verify
 from netc.language.read import read_document
-from netc.lower import lower
+from netc.lower import LoweredNet, lower
 from netc.migrate.data_fields import bind_data_fields
 from netc.migrate.generations import bind_net
 from netc.migrate.upgrade import Change, upgrade_net
@@ -151,11 +151,24 @@ def build(
         lowered = lower(
             message, phase=phase, level=level, stages=stages, inputs=inputs, catalog=layers
         )
-        result = infer(lowered.graph, messages=lowered.messages)
+        result = _inferred(lowered)
         graph, crops = _aligned(result.graph, lowered.messages)
     expected = unexpected_shapes(graph, message)
     diagnostics = (*lowered.diagnostics, *result.diagnostics, *crops, *expected)
     return Built(graph, lowered.layers, diagnostics, lowered.messages)
+
+
+def _inferred(lowered: LoweredNet) -> Inferred:
+    """The graph with shapes; embeddings as another fork has them where no other reading fits."""
+    result = infer(lowered.graph, messages=lowered.messages)
+    graph = lowered.graph
+    if not any(d.severity == "error" for d in result.diagnostics) or not any(
+        has_role(node.op, Role.EMBEDDING) for node in graph.nodes
+    ):
+        return result
+    from netc.analysis.embeddings import other_embeddings
+
+    return other_embeddings(graph, result, lowered.messages) or result
 
 
 def _aligned(graph: Graph, messages: Mapping[str, Message]) -> tuple[Graph, tuple[Diagnostic, ...]]:

@@ -1,4 +1,6 @@
-"""BatchNorm layers with three ``param``: their rates become 0."""
+"""BatchNorm layers with three ``param``: their rates become 0; those of NVIDIA's first releases:
+their ``param`` come in the order of its later ones.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from netc.migrate.change import Change, Upgraded, each
 from netc.schema.message import Entry, Message
 
 _STATISTICS = 3
+_OWN = 2  # NVIDIA's scale and bias
 _RATES = ("lr_mult", "decay_mult")
 
 
@@ -28,6 +31,43 @@ def _freeze(layer: Message) -> Upgraded:
     text = f"the rates of the 3 `param` of BatchNorm `{layer.get('name')}` became 0"
     change = Change("batch-norm", text, layer.name_span_of("param", 0))
     return Upgraded(layer.with_entries(param=frozen), (change,))
+
+
+def statistics_first(net: Message) -> Upgraded:
+    """NVIDIA's first releases have scale, bias, mean, variance; its later ones statistics first.
+
+    A layer with its ``scale_filler`` whose first ``param`` has a rate is of the former: a statistic
+    has none. The third to fifth may have none either then, else the layer stays as it is.
+    """
+    return each(net, "layer", _statistics_first)
+
+
+def _statistics_first(layer: Message) -> Upgraded:
+    params = layer.entries.get("param", ())
+    if layer.get("type") != "BatchNorm" or not params or not _scales(layer):
+        return Upgraded(layer)
+    own, statistics = params[:_OWN], params[_OWN : _OWN + _STATISTICS]
+    if own[0].value.get("lr_mult") == 0 or len(params) > _OWN + _STATISTICS:
+        return Upgraded(layer)
+    if any(param.value.get("lr_mult") != 0 for param in statistics):
+        return Upgraded(layer)
+    missing = _STATISTICS - len(statistics)
+    zeros = tuple(own[0]._replace(value=_unnamed(own[0])) for _ in range(missing))
+    text = (
+        f"the `param` of BatchNorm `{layer.get('name')}` are in the order of NVIDIA's first "
+        "releases, scale and bias before the statistics; they came behind these"
+    )
+    change = Change("batch-norm-order", text, layer.name_span_of("param", 0))
+    return Upgraded(layer.with_entries(param=(*statistics, *zeros, *own)), (change,))
+
+
+def _scales(layer: Message) -> bool:
+    message = layer.get("batch_norm_param")
+    return "scale_filler" in message.type.fields and message.has("scale_filler")
+
+
+def _unnamed(param: Entry) -> Message:
+    return _frozen(param).without("name")
 
 
 def _is_frozen(spec: Message) -> bool:

@@ -13,8 +13,8 @@ class Change(NamedTuple):
     """One thing that a step changed.
 
     Args:
-        step: the step's name ("v0", "v1", "data-transform", "inputs", "batch-norm", "axes",
-            "dilation", "priors", "solver").
+        step: the step's name ("v0", "v1", "data-transform", "inputs", "batch-norm",
+            "batch-norm-order", "axes", "dilation", "priors", "solver").
         message: what became what; lower case, no full stop, identifiers in backticks.
         span: where the old form stands.
         lossy: whether something written in the file was left out, as Caffe leaves it out.

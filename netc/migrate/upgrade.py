@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netc.migrate.axes import rename_axes
-from netc.migrate.batch_norm import freeze_statistics
+from netc.migrate.batch_norm import freeze_statistics, statistics_first
 from netc.migrate.change import Change, Step
 from netc.migrate.data_transform import move_data_transforms
 from netc.migrate.dilation import rename_holes
@@ -20,6 +20,7 @@ STEPS: tuple[Step, ...] = (
     move_data_transforms,
     upgrade_v1,
     inputs_to_layers,
+    statistics_first,
     freeze_statistics,
     rename_axes,
     rename_holes,

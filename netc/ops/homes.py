@@ -25,6 +25,7 @@ OPS: Mapping[str, str] = {
     "pooling3d": "Pooling3D",
     "lrn": "LRN",
     "linear": "InnerProduct Embed",
+    "beam_search": "BeamSearchNode",
     "landmarks": "Hotspot SubRegion",
     "label_rescale": "LabelSpecificRescale",
     "margin": "MarginInnerProduct LargeMarginInnerProduct",

@@ -153,6 +153,7 @@ class EmbedParams:
     """Each element is an index below ``input_dim`` and becomes a row of the weights.
 
     The weights are (input_dim, num_output), the top is (*the bottom's shape, num_output).
+    ``replaces``: a last axis of 1 becomes num_output, as in peteanderson80/caffe.
     """
 
     num_output: int
@@ -160,6 +161,7 @@ class EmbedParams:
     bias: bool = True
     weight_filler: Filler = CONSTANT_ZERO
     bias_filler: Filler = CONSTANT_ZERO
+    replaces: bool = False
 
 
 def _parse_embed(layer: Message, context: LayerContext) -> EmbedParams:
@@ -177,7 +179,10 @@ def _parse_embed(layer: Message, context: LayerContext) -> EmbedParams:
 
 
 def _embed_shape(params: EmbedParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    return ((*inputs[0], params.num_output),)
+    shape = inputs[0]
+    if params.replaces and shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return ((*shape, params.num_output),)
 
 
 def _embed_weights(params: EmbedParams, inputs: Sequence[Shape]) -> tuple[WeightSpec, ...]:
@@ -192,7 +197,8 @@ def _embed_cost(params: EmbedParams, inputs: Sequence[Shape], outputs: Sequence[
 
 def _embed(params: EmbedParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     vectors = weights[0][embed_index(inputs[0], params.input_dim)]
-    return (vectors + weights[1] if params.bias else vectors,)
+    made = vectors + weights[1] if params.bias else vectors
+    return (made.reshape(_embed_shape(params, [inputs[0].shape])[0]),)
 
 
 def _embed_contents(params: EmbedParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:

@@ -27,6 +27,7 @@ _STEPS = {
     "inputs": "inputs as an Input layer",
     "data-transform": "transformations moved to `transform_param`",
     "batch-norm": "rates of BatchNorm's statistics",
+    "batch-norm-order": "the order of NVIDIA's first BatchNorm",
     "axes": "axes",
     "dilation": "`hole` as `dilation`",
     "solver": "the solver's type",

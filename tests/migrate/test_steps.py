@@ -124,6 +124,31 @@ def test_inputs_that_do_not_fit(text: str, code: str, message: str, at: tuple[in
     assert place(diagnostic) == at
 
 
+def test_batch_norm_of_nvidias_first_releases() -> None:
+    own = 'param { name: "s" lr_mult: 2 } param { lr_mult: 3 decay_mult: 0 }'
+    statistics = "param { lr_mult: 0 decay_mult: 0 }"
+    fields = "batch_norm_param { scale_filler { value: 1 } }"
+    layer = 'layer { type: "BatchNorm" %s }'
+    wanted = layer % f"{statistics * 3} {own} {fields}"
+    check_upgrade(layer % f"{own} {statistics * 2} {fields}", wanted)
+    check_upgrade(layer % f"{own} {fields}", wanted)
+    one = layer % f"param {{ lr_mult: 1 }} {fields}"
+    check_upgrade(one, layer % f"{statistics * 3} param {{ lr_mult: 1 }} {fields}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "param { lr_mult: 1 } param { lr_mult: 1 } batch_norm_param { eps: 1 }",
+        "param { lr_mult: 0 } batch_norm_param { scale_filler { } }",
+        "param { } param { } param { lr_mult: 1 } param { } batch_norm_param { scale_filler { } }",
+    ],
+)
+def test_other_batch_norms_keep_their_order(text: str) -> None:
+    net = net_of(f'layer {{ type: "BatchNorm" {text} }}')
+    assert upgrade_net(net) == (net, ())
+
+
 def test_batch_norm_with_three_params() -> None:
     check_upgrade(
         """layer { type: "BatchNorm" param { lr_mult: 1 name: "m" } param { decay_mult: 2 }

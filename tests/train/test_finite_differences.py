@@ -289,6 +289,10 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
                          {"x0": (2, 4, 3), "x1": (2, 3)}),
                         ("softmax_param { axis: 2 } loss_param { normalization: NONE }",
                          {"x0": (2, 4, 3), "x1": (2, 4)})],
+    "BeamSearchNode": [("beam_search_param { beam_size: 2 end_of_sequence: 99 }",
+                        {"x0": (4, 9), "x1": (4, 3), "tops": (4,)}),
+                       ("beam_search_param { beam_size: 2 end_of_sequence: 99 }",
+                        {"x0": (4, 1), "x1": (4, 2), "x2": (4, 9), "x3": (4, 3), "tops": (4,)})],
     "LabelSpecificRescale": [
         (f"label_specific_rescale_param {{ rescale_test: true {fields} }}",
          {"x0": (4, 5), "x1": (4,)})

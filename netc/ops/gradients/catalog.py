@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from netc.ops.gradients import (
     activation,
     adaptation,
+    beam_search,
     bottom_products,
     contrast,
     convolution,
@@ -75,6 +76,7 @@ _FAMILIES: tuple[Mapping[str, ErasedGradient], ...] = (
     guided.GRADIENTS,
     instance_masks.GRADIENTS,
     landmarks.GRADIENTS,
+    beam_search.GRADIENTS,
     linear.GRADIENTS,
     loss.GRADIENTS,
     margin.GRADIENTS,
