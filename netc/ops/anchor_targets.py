@@ -6,20 +6,20 @@ thresholds, how many train, and which. Random choices are drawn by netc's own ge
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from netc.ir.types import Shape, show
 from netc.numeric import np
 from netc.ops.anchors import box_changes, placed_anchors
-from netc.ops.array import AnyArray, Arrays
+from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.boxes import box_overlaps
 from netc.ops.contents import Contents, ImageSizes, TrueBoxes, corner_rows
 from netc.ops.define import ShapeError
 from netc.ops.param_str import parse_param_str
 from netc.ops.proposal import ProposalParams, foreground
-from netc.ops.python import PythonContext
+from netc.ops.python import PythonContext, register_built_in
 from netc.ops.random import uniform
 
 
@@ -224,3 +224,24 @@ def drawn(
     """So many of some, at random; ``draw`` tells the draws of a layer apart."""
     chance = uniform(like, (len(some),), context.layer, context.key, draw)
     return some[np.argsort(chance, kind="stable")[:number]]
+
+
+def register_anchors(module: str, rules_of: Callable[[str, Sequence[Shape]], AnchorRules]) -> None:
+    """Register a project's AnchorTargetLayer, which differs in its rules alone.
+
+    Args:
+        module: of the layer.
+        rules_of: (param_str, shapes of the bottoms) -> the rules.
+    """
+
+    def shape(inputs: Sequence[Shape], param_str: str, context: PythonContext) -> tuple[Shape, ...]:
+        return anchor_shapes(rules_of(param_str, inputs), inputs)
+
+    @quietly
+    def run(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
+        return anchor_targets(rules_of(param_str, [a.shape for a in inputs]), inputs, context)
+
+    def contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+        return anchor_contents(rules_of(param_str, inputs), inputs)
+
+    register_built_in(module, "AnchorTargetLayer", run, shape, contents=contents)

@@ -94,6 +94,7 @@ OPS: Mapping[str, str] = {
     "cascade_loss": "DetectionGroupLoss DetectionLoss",
     "cascade_accuracy": "DetectionGroupAccuracy DetectionAccuracy BboxAccuracy",
     "proposal": "Proposal",
+    "simpler_nms": "SimplerNMS",
     "proposal_target": "ProposalTarget",
     "adaptation": "MMDLoss EntropyLoss OuterProduct",
     "contrast": "TripletLoss GeneralContrastiveLoss XCovLoss",

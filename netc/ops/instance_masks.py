@@ -96,7 +96,7 @@ def _warp(params: WarpingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyAr
     for at, region in enumerate(regions.reshape(len(regions), 5)):
         down, across = warped_shares(params, region, data.shape[2:])
         image = region_image(region, len(data))
-        top[at] = np.einsum("ih,chw,jw->cij", down, data[image], across)
+        top[at] = down @ data[image] @ across.T
     return (top,)
 
 
@@ -212,7 +212,7 @@ def resized_shares(params: MaskResizeParams, shape: Shape) -> tuple[AnyArray, An
 def _resize(params: MaskResizeParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
     x = np.asarray(inputs[0])
     down, across = resized_shares(params, x.shape)
-    return (np.einsum("ih,nchw,jw->ncij", down, x, across).astype(x.dtype),)
+    return ((down @ x @ across.T).astype(x.dtype),)
 
 
 MASK_RESIZE = OpDef(

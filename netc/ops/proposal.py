@@ -96,7 +96,7 @@ def _positive(param: Message, name: str) -> int:
 def proposal_shapes(params: ProposalParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """The shapes when all ``after`` boxes are found: how many are is known only from the data."""
     scores, deltas, info = inputs
-    _check_maps(scores, deltas, len(params.ratios) * len(params.scales))
+    check_maps(scores, deltas, len(params.ratios) * len(params.scales))
     if len(info) != 2 or info[1] < 3:
         raise ShapeError(
             "the third bottom must be rows of the image's height, width and scale, it is "
@@ -106,7 +106,12 @@ def proposal_shapes(params: ProposalParams, inputs: Sequence[Shape]) -> tuple[Sh
     return ((rows, 5), (rows,))[: params.tops]
 
 
-def _check_maps(scores: Shape, deltas: Shape, anchors: int) -> None:
+def check_maps(scores: Shape, deltas: Shape, anchors: int) -> None:
+    """Check that there are two scores and four changes for each anchor, on the same cells.
+
+    Raises:
+        ShapeError: there are not.
+    """
     for what, shape, each in (("scores", scores, 2), ("box changes", deltas, 4)):
         if len(shape) != 4 or shape[1] != each * anchors or shape[2:] != scores[2:]:
             raise ShapeError(
@@ -209,7 +214,7 @@ def _anchor_number(param: Message, name: str) -> int:
 
 def _synopsys_shape(params: ProposalParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     scores, deltas, info = inputs
-    _check_maps(scores, deltas, len(params.ratios) * len(params.scales))
+    check_maps(scores, deltas, len(params.ratios) * len(params.scales))
     if scores[0] != 1 or count(info) < 3:
         raise ShapeError(
             "Proposal of synopsys-caffe takes one image and its height, width and scale; the "

@@ -70,6 +70,12 @@ BUILT_IN: Mapping[tuple[str, str], str] = {
     ("ron_layer.det_target_layer", "DetTargetLayer"): "netc.ops.ron",
     ("layers.text_proposal_layer", "ProposalLayer"): "netc.ops.ctpn",
     ("roi_data_layer.layer", "OHEMDataLayer"): "netc.ops.ohem",
+    ("rpn_msr.proposal_layer", "ProposalLayer"): "netc.ops.subcnn",
+    ("rpn_msr.anchor_target_layer", "AnchorTargetLayer"): "netc.ops.subcnn",
+    (
+        "caffe.custom_layers.actions_detection_output_layer",
+        "ActionsDetectionOutputLayer",
+    ): "netc.ops.actions",
     ("spatial_dropout", "SpatialDropoutLayer"): "netc.ops.rcnn_layers",
     ("oicr_layer.layer", "OICRLayer"): "netc.ops.oicr",
     ("pyloss", "EuclideanLossLayer"): "netc.ops.pyloss",

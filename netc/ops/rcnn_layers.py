@@ -8,7 +8,7 @@ TimoSaemann/ENet's. Boxes are in pixels, their maxima belong to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from netc.ir.types import Shape, show
@@ -22,6 +22,7 @@ from netc.ops.anchor_targets import (
     anchor_targets,
     drawn,
     parse_anchor_rules,
+    register_anchors,
 )
 from netc.ops.anchors import box_changes
 from netc.ops.array import AnyArray, Arrays, quietly
@@ -36,38 +37,38 @@ _BATCH, _POSITIVES, _NEAR = 128, 32, 0.5
 _DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
 
 
-def _faster_rcnn_anchors(param_str: str, bottoms: int) -> AnchorRules:
+def _faster_rcnn_anchors(param_str: str, inputs: Sequence[Shape]) -> AnchorRules:
     return parse_anchor_rules(param_str)
 
 
-def _ssh_anchors(param_str: str, bottoms: int) -> AnchorRules:
+def _ssh_anchors(param_str: str, inputs: Sequence[Shape]) -> AnchorRules:
     """SSH/layers/anchor_target_layer.py: by scores, where a fifth bottom has them."""
     return parse_anchor_rules(
         param_str, {"positive_overlap": 0.5}, overlaps=Overlaps(positives=64, forced=False),
-        never_empty=True, hard=4 if bottoms == 5 else None,
+        never_empty=True, hard=4 if len(inputs) == 5 else None,
     )  # fmt: skip
 
 
-def _register_anchors(module: str, rules_of: Callable[[str, int], AnchorRules]) -> None:
+def _anchor_shape(
+    inputs: Sequence[Shape], param_str: str, context: PythonContext
+) -> tuple[Shape, ...]:
     """Under the name of Faster R-CNN's layer stands R-C3D's too, of windows."""
+    if windows.are_windows(inputs):
+        return windows.anchor_shape(inputs, param_str, context)
+    return anchor_shapes(_faster_rcnn_anchors(param_str, inputs), inputs)
 
-    def shape(inputs: Sequence[Shape], param_str: str, context: PythonContext) -> tuple[Shape, ...]:
-        if windows.are_windows(inputs):
-            return windows.anchor_shape(inputs, param_str, context)
-        return anchor_shapes(rules_of(param_str, len(inputs)), inputs)
 
-    @quietly
-    def run(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
-        if windows.are_windows([array.shape for array in inputs]):
-            return windows.anchor_targets(inputs, param_str, context)
-        return anchor_targets(rules_of(param_str, len(inputs)), inputs, context)
+@quietly
+def _anchor_targets(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
+    if windows.are_windows([array.shape for array in inputs]):
+        return windows.anchor_targets(inputs, param_str, context)
+    return anchor_targets(_faster_rcnn_anchors(param_str, ()), inputs, context)
 
-    def contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
-        if windows.are_windows(inputs):
-            return windows.anchor_contents(param_str, inputs)
-        return anchor_contents(rules_of(param_str, len(inputs)), inputs)
 
-    register_built_in(module, "AnchorTargetLayer", run, shape, contents=contents)
+def _anchor_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    if windows.are_windows(inputs):
+        return windows.anchor_contents(param_str, inputs)
+    return anchor_contents(_faster_rcnn_anchors(param_str, inputs), inputs)
 
 
 # ProposalTargetLayer
@@ -226,8 +227,14 @@ def _target_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Conten
 
 _SIDE = 600.0  # of an image, where nothing tells it
 
-_register_anchors("rpn.anchor_target_layer", _faster_rcnn_anchors)
-_register_anchors("SSH.layers.anchor_target_layer", _ssh_anchors)
+register_built_in(
+    "rpn.anchor_target_layer",
+    "AnchorTargetLayer",
+    _anchor_targets,
+    _anchor_shape,
+    contents=_anchor_contents,
+)
+register_anchors("SSH.layers.anchor_target_layer", _ssh_anchors)
 register_built_in(
     "rpn.proposal_target_layer",
     "ProposalTargetLayer",

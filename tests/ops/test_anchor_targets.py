@@ -87,3 +87,23 @@ def test_scores_of_other_cells_are_refused() -> None:
     text = text[:at] + text[at:].replace("30, 30", "15, 30", 1)
     with pytest.raises(netc.NetcError, match="1x4x15x30"):
         netc.compile(text=text, phase="TRAIN")
+
+
+def test_subcnns_anchors_are_told_by_their_number() -> None:
+    text = """
+    input: "s" input_shape { dim: [1, 242, 30, 30] } input: "gt" input_shape { dim: [3, 5] }
+    input: "info" input_shape { dim: [1, 3] }
+    layer { name: "a" type: "Python" bottom: "s" bottom: "gt" bottom: "info"
+      top: "labels" top: "targets" top: "inside" top: "outside"
+      python_param { module: "rpn_msr.anchor_target_layer" layer: "AnchorTargetLayer"
+        param_str: "'feat_stride': 8" } }
+    """
+    net = netc.compile(text=text, backend="reference", phase="TRAIN")
+    info = np.array([[240, 240, 1]], np.float32)
+    found = net(s=np.zeros((1, 242, 30, 30), np.float32), gt=TRUTH, info=info)["labels"]
+    assert found.shape == (1, 1, 121 * 30, 30)
+    assert (found >= 0).sum() == 256
+    square = found.reshape(11, 11, 30, 30)[4, 2]  # 64 pixels wide and high
+    assert (square[:3] == -1).all()  # they begin outside of the image
+    with pytest.raises(netc.NetcError, match="9, 70, 121 anchors"):
+        netc.compile(text=text.replace("242", "240"), phase="TRAIN")

@@ -77,3 +77,31 @@ def test_another_field_is_refused_by_the_projects_name() -> None:
     text = SSH.replace("'feat_stride': 8", "'feat_stride': 8, 'anchors': 3")
     with pytest.raises(netc.NetcError, match="SSH's `ProposalLayer` takes"):
         netc.compile(text=text)
+
+
+SUBCNN = """
+input: "s" input_shape { dim: [1, 140, 3, 4] } input: "d" input_shape { dim: [1, 280, 3, 4] }
+input: "info" input_shape { dim: [1, 3] }
+layer { name: "p" type: "Python" bottom: "s" bottom: "d" bottom: "info" top: "boxes" top: "scores"
+  python_param { module: "rpn_msr.proposal_layer" layer: "ProposalLayer"
+    param_str: "'feat_stride': 16" } }
+"""
+
+
+def test_subcnns_anchors_are_those_of_the_configuration_with_as_many() -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.permutation(1680).reshape(1, 140, 3, 4).astype(np.float32)
+    info = np.array([[2000, 2000, 1]], np.float32)
+    given = {"s": scores, "d": np.zeros((1, 280, 3, 4), np.float32), "info": info}
+    out = netc.compile(text=SUBCNN, backend="reference", phase="TRAIN")(given)
+    best = int(scores[0, 70:].argmax())
+    kind, cell = divmod(best, 12)
+    ratio = (0.25, 0.5, 0.75, 1, 1.5, 2, 3)[kind // 10]
+    w = round(np.sqrt(256 / ratio))
+    half = np.array([w, round(w * ratio)]) * 2 ** (1 + (kind % 10) / 2) / 2
+    centre = 8 + 16 * np.array([cell % 4, cell // 4])
+    wanted = np.clip([*(centre - half), *(centre + half)], 0, 1999)
+    np.testing.assert_allclose(out["boxes"][0, 1:], wanted, atol=0.51)
+    assert out["boxes"].shape[0] <= 840
+    with pytest.raises(netc.NetcError, match="9, 70, 121 anchors"):
+        netc.compile(text=SUBCNN.replace("140", "100").replace("280", "200"))

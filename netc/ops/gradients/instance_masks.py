@@ -28,7 +28,7 @@ def _warping(params: WarpingParams, saved: Saved, tops: Arrays, index: int) -> A
     grads = np.zeros(shape, tops[0].dtype)
     for own, region in zip(tops[0], regions.reshape(len(regions), 5), strict=True):
         down, across = warped_shares(params, region, shape[2:])
-        grads[region_image(region, shape[0])] += np.einsum("ih,cij,jw->chw", down, own, across)
+        grads[region_image(region, shape[0])] += down.T @ own @ across
     return grads
 
 
@@ -46,7 +46,7 @@ def _reads_other(params: None, index: int, bottoms: int) -> Reads:
 
 def _resize(params: MaskResizeParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     down, across = resized_shares(params, saved.shapes[0])
-    result: AnyArray = np.einsum("ih,ncij,jw->nchw", down, tops[0], across).astype(tops[0].dtype)
+    result: AnyArray = (down.T @ tops[0] @ across).astype(tops[0].dtype)
     return result
 
 
