@@ -9,6 +9,7 @@ loss, and the boxes' share of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from netc.ir.types import Shape, show
@@ -18,6 +19,7 @@ from netc.ops.cascade_loss_params import (
     DRAWN_MODES,
     GridLossParams,
     GridParams,
+    parse_detection,
     parse_group_loss,
     parse_loss,
 )
@@ -277,3 +279,4 @@ GROUP_LOSS = _loss_op("DetectionGroupLoss", 3, parse_group_loss)
 DETECTION_LOSS = _loss_op("DetectionLoss", 2, parse_loss)
 
 OPS = (GROUP_LOSS, DETECTION_LOSS)
+OTHER_NAMES = {"Detection": replace(DETECTION_LOSS, params=parse_detection)}

@@ -132,15 +132,17 @@ def parse_group_loss(layer: Message, context: LayerContext) -> GridLossParams:
     )
 
 
-def parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
-    """The fields of a DetectionLoss (``detection_loss_param``).
+def parse_loss(
+    layer: Message, context: LayerContext, name: str = "detection_loss_param"
+) -> GridLossParams:
+    """The fields of a DetectionLoss, in the field of this name.
 
     Raises:
         NetcError: unsupported-field, unsupported-value, missing-field, out-of-range or value-count,
             at the field.
     """
     own = ("coord_num", "downsample_rate", "bb_smooth", "sample_mode", "iou_weighted")
-    p = reject_unknown_fields(layer.get("detection_loss_param"), *_SHARED, *own)
+    p = reject_unknown_fields(layer.get(name), *_SHARED, *own)
     bounds = p.get("field_xyr"), p.get("field_whr")
     return GridLossParams(
         required_number(p, "cls_num"),
@@ -162,3 +164,20 @@ def parse_loss(layer: Message, context: LayerContext) -> GridLossParams:
         False,
         layer_number(layer.get("name")),
     )
+
+
+def parse_detection(layer: Message, context: LayerContext) -> GridLossParams:
+    """The fields of SINet's Detection, an earlier DetectionLoss (``detection_param``).
+
+    Raises:
+        NetcError: as :func:`parse_loss`; unsupported-value where the losses are not divided by
+            the number of cells that count.
+    """
+    loss = layer.get("loss_param")
+    if loss.has("normalize") and not loss.get("normalize"):
+        raise loss.error(
+            "normalize",
+            "unsupported-value",
+            "`normalize: false` of Detection divides by the number of images, and netc does not",
+        )
+    return parse_loss(layer, context, "detection_param")

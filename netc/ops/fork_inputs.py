@@ -38,6 +38,7 @@ _TOPS: Mapping[str, tuple[tuple[FollowedSize, ...] | None, ...]] = {
     "FloatData": (),
     "FrcnnRoiData": (None,),
     "FrcnnVidData": (None,),
+    "ImageFloatData": (None,),
     "ImageGtData": (None,),
     "ImageLabelmapData": (_MAP,),
     "ImageSegData": (_MAP, _DIMENSIONS),
@@ -64,6 +65,8 @@ def _parse(layer: Message, context: LayerContext) -> SourceParams:
     annotated = layer.get("annotated_data_param")
     if kind == "AnnotatedData" and (context.tops > 2 or annotated.has("yolo_data_type")):
         follow = _darknet_follow(annotated, context.tops - 1)
+    if kind in _LABELS and context.tops > 1:
+        follow[0] = ("N", fork_field(layer.get(_LABELS[kind][0]), _LABELS[kind][1], None))
     if kind in _GRIDS:
         follow = _grid_follow(layer.get(_GRIDS[kind][0]), *_GRIDS[kind][1:], context.tops - 1)
     data = _data_shape(layer)
@@ -94,6 +97,12 @@ def _darknet_follow(param: Message, tops: int) -> list[tuple[FollowedSize, ...] 
     found: list[tuple[FollowedSize, ...] | None] = [rows, objects]
     return found[:tops]
 
+
+# Data layers that say how many labels a picture has: layer type -> its parameters and the field.
+_LABELS: Mapping[str, tuple[str, str]] = {
+    "ImageFloatData": ("image_float_data_param", "label_dim"),
+    "MultiLabelImageData": ("multi_label_image_data_param", "label_num"),
+}
 
 _REGIONS = ("FrcnnRoiData", "FrcnnVidData")  # makefile/frcnn's RoIDataLayer
 

@@ -14,9 +14,9 @@ OPS: Mapping[str, str] = {
     "fork_inputs": (
         "RandVec AnnotatedData BinaryData BoxData CPMData CompactData DataVariableSize "
         "DenseImageData DetectionData DocData EvalData FloatData FrcnnRoiData FrcnnVidData "
-        "ImageGtData "
-        "ImageLabelmapData ImageSegData MatRead MultiLabelImageData OPData SelectSegBinary "
-        "SparseData VideoData WindowClsData WindowSegData MatWrite FLOWriter ImgWriter"
+        "ImageFloatData ImageGtData ImageLabelmapData ImageSegData MatRead MultiLabelImageData "
+        "OPData SelectSegBinary SparseData VideoData WindowClsData WindowSegData MatWrite "
+        "FLOWriter ImgWriter"
     ),
     "convolution": "Convolution Deconvolution",
     "im2col": "Im2col",
@@ -121,6 +121,8 @@ OPS: Mapping[str, str] = {
     "weak_supervision": "GlobalSumPooling MulticlassCrossEntropyLoss WeightedSoftmaxWithLoss",
     "part_regions": "PSROIAlign",
     "region_alignment": "ROIAlignment",
+    "face_points": "MultiROIPooling WeightEuclideanLoss",
+    "sum_pooling": "SumPooling",
     "deformable_regions": "DeformablePSROIPooling",
     "warp_ctc": "WarpCTCLoss",
     "frcnn": "FrcnnProposal FrcnnAnchorTarget FrcnnProposalTarget",
@@ -159,6 +161,7 @@ OTHER_NAMES: Mapping[str, str] = {
         "Deconvolution3D NdConvolution"
     ),
     "cropping": "AutoCrop",
+    "cascade_loss": "Detection",
     "resizing": "BilinearInterpolation",
     "pooling3d": "NdPooling PoolingND",
     "permutation": "Transpose",

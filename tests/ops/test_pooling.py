@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import netc
 from netc.diagnostics import NetcError
 from netc.ops.catalog import CATALOG
 from netc.ops.define import WHOLE, Cost, LayerContext, ShapeError, Window
@@ -289,3 +290,27 @@ def test_spp_levels_that_do_not_fit() -> None:
         SPP.shape(parse_spp("pyramid_height: 2 pool: STOCHASTIC"), [(1, 1, 9, 8)])
     with pytest.raises(ShapeError, match="must have 4 axes"):
         SPP.shape(parse_spp("pyramid_height: 2"), [(9, 8)])
+
+
+@pytest.mark.parametrize("fields", ["kernel_h: 3 kernel_w: 2 stride: 2", "global_pooling: true"])
+def test_sum_pooling(fields: str) -> None:
+    x = np.random.default_rng(3).normal(size=(2, 3, 6, 5)).astype(np.float32)
+    text = f"""input: "x" input_shape {{ dim: 2 dim: 3 dim: 6 dim: 5 }}
+      layer {{ name: "s" type: "SumPooling" bottom: "x" top: "s"
+        sum_pooling_param {{ pool: SUM {fields} }} }}"""
+    got = netc.compile(text=text, backend="reference")(x=x)["s"]
+    high, wide, step = (6, 5, 1) if "global" in fields else (3, 2, 2)
+    rows, columns = -(-(6 - high) // step) + 1, -(-(5 - wide) // step) + 1
+    assert got.shape == (2, 3, rows, columns)
+    for i, j in np.ndindex(rows, columns):
+        window = x[:, :, i * step : i * step + high, j * step : j * step + wide]
+        np.testing.assert_allclose(got[:, :, i, j], window.sum(axis=(2, 3)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fields", ["kernel_size: 2", "pool: SUM kernel_size: 3 pad: 1"])
+def test_sum_pooling_sums_without_padding(fields: str) -> None:
+    text = f"""input: "x" input_shape {{ dim: 1 dim: 1 dim: 6 dim: 5 }}
+      layer {{ name: "s" type: "SumPooling" bottom: "x" top: "s"
+        sum_pooling_param {{ {fields} }} }}"""
+    with pytest.raises(NetcError):
+        netc.compile(text=text)

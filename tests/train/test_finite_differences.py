@@ -179,6 +179,9 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "InnerDistance": [(f'inner_distance_param {{ num_output: 3 distance_type: "{n}" '
                        f"{GAUSSIAN} }}", {"x0": (2, 5)}) for n in ("L1", "L2")],
     "BiasChannel": [("bias_channel_param { bg_bias: 1 fg_bias: 2 }", {"x1": (2, 1, 5, 4)})],
+    "SumPooling": [("sum_pooling_param { pool: SUM kernel_size: 2 stride: 2 }",
+                    {"x0": (1, 2, 5, 4)})],
+    "WeightEuclideanLoss": [("", {"x0": (2, 136), "x1": (2, 136)})],
     "UpsampleSized": [("upsample_param { height: 5 width: 3 mode: NEAREST }",
                        {"x0": (1, 2, 3, 4)}),
                       ("upsample_param { mode: NEAREST }",
@@ -339,6 +342,7 @@ GIVEN = {
     "DetectionGroupLoss": (set(), ()),
     "MarginInnerProduct": (set(), ()),
     "SoftmaxWithLossOfOverlaps": (set(), ()),  # tests/ops/test_softmax_weights.py names its bottoms
+    "MultiROIPooling": (set(), ()),  # tests/ops/test_face_points.py has its fork's
     "ROIAlignment": (set(), ()),  # tests/ops/test_region_alignment.py gives it regions
 }
 

@@ -1,4 +1,4 @@
-"""Gradients of Pooling, SPP and LpPooling (pooling_layer.cpp, spp_layer.cpp).
+"""Gradients of Pooling, SPP, LpPooling and SumPooling (pooling_layer.cpp, spp_layer.cpp).
 
 Max pooling reads where its maxima stood, which the forward pass gives as a second top; neither its
 bottom nor its top is kept.
@@ -20,6 +20,7 @@ from netc.ops.pooling import POOLING, PoolingParams, pooling_axes
 from netc.ops.pooling_values import areas, drawn_and_where, largest_and_where, summed
 from netc.ops.random import uniform
 from netc.ops.spp import SPP, SPPParams, pyramid
+from netc.ops.sum_pooling import SUM_POOLING
 from netc.ops.window import Axis, last_axes, taps
 
 
@@ -136,7 +137,12 @@ def _lp_pooling(params: LpPoolingParams, saved: Saved, tops: Arrays, index: int)
     return xp.sign(x) * power * spread(share, axes, x.shape)
 
 
+def _sum_pooling(params: PoolingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+    return spread(tops[0], pooling_axes(params, saved.shapes[0]), saved.shapes[0])
+
+
 GRADIENTS = gradients(
+    of(SUM_POOLING, Gradient(_sum_pooling)),
     of(POOLING, Gradient(_pooling, _reads, records=_records, tops=(0,))),
     of(SPP, Gradient(_spp, _reads_spp)),
     of(LP_POOLING, Gradient(_lp_pooling, Reads(inputs=(0,), outputs=(0,)))),
