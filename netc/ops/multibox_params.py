@@ -118,9 +118,8 @@ def parse_multibox(layer: Message, context: LayerContext) -> MultiBoxParams:
         p.get("neg_pos_ratio"),
         p.get("neg_overlap"),
         p.get("sample_size"),
-        (nms.get("nms_threshold"), nms.get("top_k") if nms.has("top_k") else -1)
-        if p.has("nms_param")
-        else None,
+        # a `top_k` that is not written is 0 here, and keeps none (MineHardExamples)
+        (nms.get("nms_threshold"), nms.get("top_k")) if p.has("nms_param") else None,
         p.get("use_prior_for_nms"),
         parse_normalization(loss),
         (down[0], down[1]),
@@ -137,6 +136,12 @@ def parse_focal_multibox(layer: Message, context: LayerContext) -> MultiBoxParam
 def _check(param: Message, mining: str) -> None:
     if param.has("do_neg_mining") and param.get("do_neg_mining") != (mining != "NONE"):
         raise conflict(param, "do_neg_mining", "mining_type")
+    if param.get("map_object_to_agnostic") and _classes(param) != (2, 0):
+        raise param.error(
+            "map_object_to_agnostic",
+            "unsupported-value",
+            "objects of one kind need `num_classes: 2`, of which the background is 0",
+        )
     if mining != "NONE" and not param.get("share_location"):
         raise param.error(
             "share_location",
@@ -144,3 +149,7 @@ def _check(param: Message, mining: str) -> None:
             "negatives are mined for shared locations alone",
             "write `mining_type: NONE`",
         )
+
+
+def _classes(param: Message) -> tuple[int, int]:
+    return param.get("num_classes"), param.get("background_label_id")

@@ -35,6 +35,12 @@ REFUSED = [
         "unsupported-value", "mined for shared locations alone",
     ),
     (
+        'layer { name: "l" type: "MultiBoxLoss" BOTTOMS top: "l"\n'
+        "  multibox_loss_param { num_classes: 3 map_object_to_agnostic: true } }",
+        {"a": (1, 16), "b": (1, 12), "p": (1, 2, 16), "t": (1, 1, 2, 8)},
+        "unsupported-value", "objects of one kind need `num_classes: 2`",
+    ),
+    (
         'layer { name: "l" type: "SmoothL1Loss" BOTTOMS top: "l" }',
         {"a": (2, 4), "b": (2, 5)}, "shape-mismatch", "as many elements",
     ),

@@ -91,6 +91,21 @@ def test_multibox_focal_loss_learns_along_its_slope(tmp_path: Path) -> None:
     assert found.ok and found.rows, "\n".join(map(str, found.rows))
 
 
+@pytest.mark.parametrize(("fields", "mined"), [("top_k: 30", True), ("", False)])
+def test_a_top_k_that_is_not_written_is_0_in_mining(
+    tmp_path: Path, fields: str, mined: bool
+) -> None:
+    """SSD then keeps no negative: the scores of the matched priors alone have a slope."""
+    path, feeds = multibox(tmp_path, "MultiBoxLoss")
+    text = path.read_text(encoding="utf-8")
+    nms = f"multibox_loss_param {{ nms_param {{ nms_threshold: 0.9 {fields} }}"
+    path.write_text(text.replace("multibox_loss_param {", nms), "utf-8")
+    found = netc.compile(path, backend="reference", phase="TRAIN").gradients(feeds)
+    slopes = found.blobs["conf"].reshape(-1, 4)
+    rows = np.abs(slopes).sum(axis=1) > 0
+    assert (slopes[rows, 0] < 0).any() == mined  # pulled towards the background
+
+
 def test_its_deploy_net_has_a_softmax() -> None:
     text = """
     input: "x" input_shape { dim: 2 dim: 3 } input: "t" input_shape { dim: 2 }
