@@ -20,7 +20,7 @@ from netc.ops.field_boxes import (
     Regression,
     boxes_by_regions,
     boxes_on_grid,
-    overlap_with,
+    overlap_by_sides,
     parse_regression,
 )
 from netc.ops.fields import reject_unknown_fields
@@ -137,19 +137,9 @@ def _mean_overlap(
     made = made.transpose(0, 2, 3, 1)[counted]
     truth = labels[:, 1:5].transpose(0, 2, 3, 1)[counted]
     truth = np.concatenate([truth[:, :2] - truth[:, 2:] / 2, truth[:, 2:]], axis=1)
-    return _mean(np.array([_overlap(*pair) for pair in zip(made, truth, strict=True)]))
-
-
-def _overlap(one: AnyArray, other: AnyArray) -> float:
-    """Overlap of two boxes given by left, top, width and height."""
-    if min(*one[2:], *other[2:]) <= 0:
-        return 0.0
-    corners = [np.concatenate([box[:2], box[:2] + box[2:] - 1]) for box in (one, other)]
-    low, high = np.maximum(*(c[:2] for c in corners)), np.minimum(*(c[2:] for c in corners))
-    if (low > high).any():
-        return 0.0
-    common = (high - low + 1).prod()
-    return float(common / (one[2:].prod() + other[2:].prod() - common))
+    pairs = zip(made, truth, strict=True)
+    shares = [overlap_by_sides(a, b[None], whole_pixels=params.apart)[0] for a, b in pairs]
+    return _mean(np.array(shares))
 
 
 def _accuracy_op(
@@ -211,7 +201,10 @@ def _bbox_accuracy(
 
 
 def _iou(one: AnyArray, other: AnyArray) -> float:
-    return float(overlap_with(one, other[None], flat=True)[0])
+    """Of two boxes given by corners; JaccardOverlap takes them by left, top, width and height."""
+    boxes = np.stack([one, other])
+    rows = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1], axis=1)
+    return float(overlap_by_sides(rows[0], rows[1:])[0])
 
 
 BBOX_ACCURACY = OpDef(

@@ -132,7 +132,7 @@ def _output(params: BoxOutputParams, inputs: Arrays, weights: Arrays) -> tuple[A
 
 
 def _levels(params: BoxOutputParams, arrays: Arrays) -> list[AnyArray]:
-    """Each level's candidates by image: (images, boxes, 7), corners, score, width, height."""
+    """Each level's candidates by image: (images, boxes, 5), boxes of :func:`_bounded`, score."""
     made = []
     for at, grid in enumerate(params.grids):
         if params.grouped:
@@ -151,30 +151,29 @@ def _levels(params: BoxOutputParams, arrays: Arrays) -> list[AnyArray]:
 
 
 def _bounded(params: BoxOutputParams, boxes: AnyArray, width: float, height: float) -> AnyArray:
-    """Boxes cut to the image: corners of pixels (grouped), or left, top, right and bottom."""
+    """Boxes cut to the image: corners of pixels (grouped), or left, top, width and height."""
     low, sides = boxes[:, :2], boxes[:, 2:]
     limit = np.array([width, height], np.float32).reshape(1, 2, 1, 1)
     if params.grouped:
         high = np.minimum(low + sides - 1, limit)
         return np.concatenate([np.maximum(low, 0), high], axis=1)
     low = np.maximum(low, 0)
-    return np.concatenate([low, low + np.minimum(sides, limit - low)], axis=1)
+    return np.concatenate([low, np.minimum(sides, limit - low)], axis=1)
 
 
 def _best(params: BoxOutputParams, image: int, levels: Arrays) -> AnyArray:
     """Rows of image, corners and score of one image, the best first."""
     rows = np.concatenate(levels)
-    border = 1 if params.grouped else 0
-    sides = rows[:, 2:4] - rows[:, :2] + border
+    sides = rows[:, 2:4] - rows[:, :2] + 1 if params.grouped else rows[:, 2:4]
     enough = (sides >= np.float32(params.least)).all(axis=1)
     rows = rows[(rows[:, 4] >= np.float32(params.score)) & enough]
     rows = rows[np.argsort(-rows[:, 4], kind="stable")]
     rows = rows[: params.before] if params.before else rows
-    boxes = rows[:, :4].copy()
-    boxes[:, 2:] -= 1 - border
-    kept = thinned(boxes, params.overlap, params.mode, flat=not params.grouped)
-    kept = kept[: params.after] if params.after else kept
-    return np.concatenate([np.full((len(kept), 1), image), rows[kept]], axis=1)
+    kept = thinned(rows[:, :4], params.overlap, params.mode, by_sides=not params.grouped)
+    rows = rows[kept[: params.after] if params.after else kept]
+    if not params.grouped:
+        rows[:, 2:4] += rows[:, :2]
+    return np.concatenate([np.full((len(rows), 1), image), rows], axis=1)
 
 
 BOX_GROUP_OUTPUT = cascade_op(

@@ -105,24 +105,44 @@ def area(boxes: AnyArray) -> AnyArray:
     return np.where((sides < 0).any(axis=1), np.float32(0), (sides + 1).prod(axis=1))
 
 
-def overlap_with(
-    box: AnyArray, others: AnyArray, mode: str = "IOU", flat: bool = False
-) -> AnyArray:
+def overlap_with(box: AnyArray, others: AnyArray, mode: str = "IOU") -> AnyArray:
     """Overlap of a box (4,) with each of others (n, 4), as shares (n,).
 
     Args:
-        box, others: corners, in pixels.
+        box, others: corners, in pixels. Boxes that share a single row of pixels do not overlap,
+            those that share a column do.
         mode: what the intersection is divided by: "IOU" the union, "IOMU" the smaller area, "IOFU"
             the area of ``box``.
-        flat: boxes that share a single row of pixels overlap; without it they do not.
     """
     low = np.maximum(box[:2], others[:, :2])
     high = np.minimum(box[2:], others[:, 2:])
-    disjoint = (low[:, 0] > high[:, 0]) | (
-        low[:, 1] > high[:, 1] if flat else low[:, 1] >= high[:, 1]
-    )
+    disjoint = (low[:, 0] > high[:, 0]) | (low[:, 1] >= high[:, 1])
     common = np.where(disjoint, np.float32(0), (high - low + 1).prod(axis=1))
-    own, their = area(box[None])[0], area(others)
+    return _share(common, area(box[None])[0], area(others), mode)
+
+
+def overlap_by_sides(
+    box: AnyArray, others: AnyArray, mode: str = "IOU", whole_pixels: bool = True
+) -> AnyArray:
+    """Overlap of a box (4,) with each of others (n, 4), left, top, width and height, as shares.
+
+    Args:
+        box, others: in pixels; a box without width or height overlaps none.
+        mode: as for :func:`overlap_with`.
+        whole_pixels: boxes that meet by less than a pixel are apart, as for Cascade R-CNN
+            (JaccardOverlap); else they overlap by that, as for MS-CNN (BoxIOU).
+    """
+    border = 1 if whole_pixels else 0
+    low = np.maximum(box[:2], others[:, :2])
+    high = np.minimum(box[:2] + box[2:], others[:, :2] + others[:, 2:]) - border
+    apart = low > high if whole_pixels else low >= high
+    common = np.where(apart.any(axis=1), np.float32(0), (high - low + border).prod(axis=1))
+    there = (box[2:] > 0).all() & (others[:, 2:] > 0).all(axis=1)
+    own, their = box[2:].prod(), np.where(there, others[:, 2:].prod(axis=1), np.float32(0))
+    return _share(common, own, their, mode)
+
+
+def _share(common: AnyArray, own: AnyArray, their: AnyArray, mode: str) -> AnyArray:
     whole = {"IOMU": np.minimum(own, their), "IOFU": np.full_like(their, own)}.get(
         mode, own + their - common
     )
@@ -130,22 +150,29 @@ def overlap_with(
     return np.where(there, common / np.where(there, whole, 1), np.float32(0))
 
 
-def thinned(boxes: AnyArray, threshold: float, mode: str, flat: bool = False) -> list[int]:
+def thinned(boxes: AnyArray, threshold: float, mode: str, by_sides: bool = False) -> list[int]:
     """Non-maximum suppression: indices of the boxes that no better kept one overlaps too much.
 
     Args:
         boxes: corners (n, 4), the best first.
         threshold: the largest overlap allowed.
-        mode, flat: as for :func:`overlap_with`.
+        mode: as for :func:`overlap_with`.
+        by_sides: the boxes are MS-CNN's: left, top, width and height, of parts of pixels.
     """
     free = np.ones(len(boxes), dtype=bool)
     chosen = []
     for at in range(len(boxes)):
         if free[at]:
             chosen.append(at)
-            rest = overlap_with(boxes[at], boxes[at + 1 :], mode, flat)
+            rest = _overlaps(boxes[at], boxes[at + 1 :], mode, by_sides)
             free[at + 1 :] &= ~(rest > np.float32(threshold))
     return chosen
+
+
+def _overlaps(box: AnyArray, others: AnyArray, mode: str, by_sides: bool) -> AnyArray:
+    if by_sides:
+        return overlap_by_sides(box, others, mode, whole_pixels=False)
+    return overlap_with(box, others, mode)
 
 
 def no_region(tops: int) -> tuple[AnyArray, ...]:
