@@ -26,6 +26,7 @@ from netc.ops.define import (
     full_extent,
     no_params,
 )
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import (
     check_batch,
     check_label_count,
@@ -73,7 +74,7 @@ class SoftmaxLossParams:
 def _parse_softmax_loss(layer: Message, context: LayerContext) -> SoftmaxLossParams:
     loss = loss_param(layer, "class_weighting", "weight_by_label_freqs")
     return SoftmaxLossParams(
-        layer.get("softmax_param").get("axis"),
+        reject_unknown_fields(layer.get("softmax_param"), "axis").get("axis"),
         parse_ignore_label(loss),
         parse_normalization(loss),
         max(1, context.tops),

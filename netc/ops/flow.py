@@ -17,7 +17,7 @@ from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
-from netc.ops.fields import bad_value, reject_unknown_fields
+from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.numbers import number, one_of, required_number
 from netc.schema.message import Message
 
@@ -137,11 +137,20 @@ CORRELATION = OpDef(
 )
 
 
-def _parse_warp(layer: Message, context: LayerContext) -> None:
-    reject_unknown_fields(layer.get("flow_warp_param"))
+@dataclass(frozen=True, slots=True)
+class FlowWarpParams:
+    """``outside``: what a place takes that points outside of the map, 0 or NaN."""
+
+    outside: float
 
 
-def warp_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def _parse_warp(layer: Message, context: LayerContext) -> FlowWarpParams:
+    param = reject_unknown_fields(layer.get("flow_warp_param"), "fill_value")
+    zero = fork_field(param, "fill_value", "ZERO") == "ZERO"
+    return FlowWarpParams(0.0 if zero else math.nan)
+
+
+def warp_shape(params: object, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     """The first bottom's shape; the second one has two numbers for each of its pixels.
 
     Raises:
@@ -171,8 +180,8 @@ def sampled_places(flow: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
     return np.where(inside, x, 0), np.where(inside, y, 0), inside
 
 
-def _warp(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    """Each place takes the value, between four, at itself plus its flow; 0 from outside."""
+def _warp(params: FlowWarpParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    """Each place takes the value, between four, at itself plus its flow."""
     data, flow = (np.asarray(array) for array in inputs)
     high, wide = data.shape[2:]
     x, y, inside = sampled_places(flow)
@@ -187,7 +196,7 @@ def _warp(params: None, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]
     upper = (1 - a) * at(top, left) + a * at(top, right)
     lower = (1 - a) * at(bottom, left) + a * at(bottom, right)
     values = (1 - b) * upper + b * lower
-    return (np.where(inside[:, None], values, 0).astype(data.dtype),)
+    return (np.where(inside[:, None], values, params.outside).astype(data.dtype),)
 
 
 FLOW_WARP = OpDef(

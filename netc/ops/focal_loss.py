@@ -108,7 +108,8 @@ def parse_focus(layer: Message) -> Focus:
 
 def _parse(layer: Message, context: LayerContext) -> FocalParams:
     loss, focus = loss_param(layer), parse_focus(layer)
-    axis, own = layer.get("softmax_param").get("axis"), layer.get("focal_loss_param")
+    axis = reject_unknown_fields(layer.get("softmax_param"), "axis").get("axis")
+    own = layer.get("focal_loss_param")
     if own.has("axis") and own.get("axis") != axis:
         rule = f"must be that of `softmax_param`, {axis}, along which the softmax goes"
         raise bad_value(own, "axis", rule)

@@ -26,9 +26,8 @@ def _softplus(params: None, x: AnyArray) -> AnyArray:
 
 
 def _rounded(params: None, x: AnyArray) -> AnyArray:
-    """To the nearest whole number, a half away from 0, as C's ``round``."""
-    xp = namespace(x)
-    return xp.copysign(xp.floor(xp.abs(x) + np.float32(0.5)), x)
+    """To the nearest whole number, of two the even one, as C's ``rint`` (round_layer.cpp)."""
+    return namespace(x).rint(x)
 
 
 def _mish(params: None, x: AnyArray) -> AnyArray:
@@ -104,7 +103,9 @@ class LogSoftmaxParams:
 
 
 def _parse_log_softmax(layer: Message, context: LayerContext) -> LogSoftmaxParams:
-    return LogSoftmaxParams(reject_unknown_fields(layer.get("softmax_param"), "axis").get("axis"))
+    """``axis`` of ``softmax_param``, or of Synopsys's ``log_softmax_param``."""
+    own = "log_softmax_param" if layer.has("log_softmax_param") else "softmax_param"
+    return LogSoftmaxParams(reject_unknown_fields(layer.get(own), "axis").get("axis"))
 
 
 def _log_softmax_shape(params: LogSoftmaxParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

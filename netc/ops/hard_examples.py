@@ -56,7 +56,7 @@ class SoftmaxOHEMParams:
 def _parse_softmax(layer: Message, context: LayerContext) -> SoftmaxOHEMParams:
     normalization, fixed = ohem_normalization(layer)
     ignored = parse_ignore_label(layer.get("loss_param"))
-    axis = layer.get("softmax_param").get("axis")
+    axis = reject_unknown_fields(layer.get("softmax_param"), "axis").get("axis")
     return SoftmaxOHEMParams(axis, ignored, normalization, fixed, max(1, context.tops))
 
 

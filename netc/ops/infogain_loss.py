@@ -77,7 +77,7 @@ def _parse_infogain(layer: Message, context: LayerContext) -> InfogainLossParams
         )
     return InfogainLossParams(
         param.get("axis"),
-        layer.get("softmax_param").get("axis"),
+        reject_unknown_fields(layer.get("softmax_param"), "axis").get("axis"),
         param.get("source") if context.bottoms < 3 else None,
         parse_ignore_label(loss),
         parse_normalization(loss),

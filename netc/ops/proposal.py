@@ -6,6 +6,7 @@ the same are in ``proposal_layers.py``.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -180,11 +181,9 @@ _SYNOPSYS = ("feat_stride", "anchor_base_size", "anchor_scale", "anchor_ratio", 
 
 def _synopsys_reading(layer: Message) -> TypeReading | None:
     """Synopsys's, where neither `ratio` nor `scale` is given: PVANet's has no anchors then."""
-    param = layer.get("proposal_param")
-    own = set(_SYNOPSYS) - {"feat_stride", "pre_nms_topn"}
-    if any(param.has(name) for name in own if name in param.type.fields):
-        return TypeReading(erased(_SYNOPSYS_PROPOSAL))
-    return TypeReading(erased(_SYNOPSYS_PROPOSAL)) if not param.entries else None
+    given, own = set(layer.get("proposal_param").entries), set(_SYNOPSYS)
+    shared = {"feat_stride", "pre_nms_topn"}
+    return TypeReading(erased(_SYNOPSYS_PROPOSAL)) if given & own - shared or given <= own else None
 
 
 def _parse_synopsys(layer: Message, context: LayerContext) -> ProposalParams:
@@ -229,7 +228,8 @@ def _synopsys_propose(
 ) -> tuple[AnyArray, ...]:
     """Boxes and their scores; of equal scores the later one first, and the last box is always kept.
 
-    Suppression goes over all boxes, those after the first ``before`` too.
+    Suppression goes over all boxes, those after the first ``before`` too, in the order in which
+    C++'s ``std::partial_sort`` leaves them.
     """
     (score,), (delta,), info = (np.asarray(array) for array in inputs)
     height, width, scale = info.reshape(-1)[:3]
@@ -242,10 +242,23 @@ def _synopsys_propose(
     large = (boxes[:, 2:] - boxes[:, :2] + 1 >= params.min_size * scale).all(axis=1)
     large[-1] = True
     boxes, scores = boxes[large], scores[large]
-    order = np.lexsort((np.arange(len(scores)), scores))[::-1]
+    order = _partly_sorted(scores, params.before)
     best = order[nms_keep(boxes[order], params.overlap, border=1, limit=params.after)]
     rows = np.concatenate([np.zeros((len(best), 1)), boxes[best]], axis=1, dtype=np.float32)
     return (rows, scores[best, None].astype(np.float32))[: params.tops]
+
+
+def _partly_sorted(scores: AnyArray, first: int) -> AnyArray:
+    """Indices of scores: the best ``first`` in falling order, then the others unsorted.
+
+    The best so far are a heap; a better one that comes later leaves its place to the worst of them
+    (``__heap_select`` of libstdc++).
+    """
+    keys = list(zip(scores.tolist(), range(len(scores)), strict=True))
+    best = keys[:first]
+    heapq.heapify(best)
+    others = [heapq.heappushpop(best, key) for key in keys[first:]]
+    return np.array([at for _, at in sorted(best, reverse=True) + others], np.int64)
 
 
 _SYNOPSYS_PROPOSAL = OpDef(

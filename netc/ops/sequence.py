@@ -20,7 +20,7 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class ReverseParams:
-    """The axes along which the order of elements is reversed; axis 0 by default."""
+    """The axes along which the order of elements is reversed, -1 the last; 0 by default."""
 
     axes: tuple[int, ...]
 
@@ -29,16 +29,15 @@ def _parse_reverse(layer: Message, context: LayerContext) -> ReverseParams:
     param = reject_unknown_fields(layer.get("reverse_param"), "axis")
     given = param.get("axis")
     axes = (given if isinstance(given, tuple) else (given,)) or (0,)
-    if min(axes) < 0:
-        raise bad_value(param, "axis", "must be at least 0")
     if len(set(axes)) < len(axes):
         raise bad_value(param, "axis", "must name each axis once")
     return ReverseParams(axes)
 
 
 def _reverse_shape(params: ReverseParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    for axis in params.axes:
-        axis_in(inputs[0], axis, "reverse_param.axis")
+    named = {axis_in(inputs[0], axis, "reverse_param.axis") for axis in params.axes}
+    if len(named) < len(params.axes):
+        raise ShapeError("`axis` must name each axis once", "reverse_param.axis")
     return (inputs[0],)
 
 

@@ -32,10 +32,15 @@ from netc.schema.message import Message
 
 @dataclass(frozen=True, slots=True)
 class SmoothL1Params:
-    """``sigma`` of the formula; ``absolute`` sums absolute values (Synopsys's abssum)."""
+    """``sigma`` of the formula; ``absolute`` sums absolute values (Synopsys's abssum).
+
+    ``scaled``: the weight before the loss is a factor of the slope too, as in Fast R-CNN. Where the
+    text says `abssum: true` it is not.
+    """
 
     sigma: float = 1.0
     absolute: bool = True
+    scaled: bool = True
 
 
 def _parse(layer: Message, context: LayerContext) -> SmoothL1Params:
@@ -44,7 +49,11 @@ def _parse(layer: Message, context: LayerContext) -> SmoothL1Params:
     if not sigma > 0:
         raise bad_value(message, "sigma", "must be greater than 0")
     loss_param(layer)
-    return SmoothL1Params(sigma, fork_field(message, "abssum", True))
+    if "smoothl1_param" in layer.type.fields:  # of happynear/caffe-windows
+        reject_unknown_fields(layer.get("smoothl1_param"))
+    absolute: bool = fork_field(message, "abssum", True)
+    said = "abssum" in message.type.fields and message.has("abssum")
+    return SmoothL1Params(sigma, absolute, not (said and absolute))
 
 
 def _shape(params: SmoothL1Params, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

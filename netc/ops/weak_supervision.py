@@ -29,6 +29,7 @@ from netc.ops.define import (
     full_extent,
     no_params,
 )
+from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import (
     check_label_count,
     class_labels,
@@ -128,7 +129,7 @@ class WeightedLossParams:
 def _parse_weighted(layer: Message, context: LayerContext) -> WeightedLossParams:
     loss = loss_param(layer)
     return WeightedLossParams(
-        layer.get("softmax_param").get("axis"),
+        reject_unknown_fields(layer.get("softmax_param"), "axis").get("axis"),
         parse_ignore_label(loss),
         parse_normalization(loss),
         max(1, context.tops),

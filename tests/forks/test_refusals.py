@@ -41,6 +41,21 @@ REFUSED = [
         "unsupported-value", "objects of one kind need `num_classes: 2`",
     ),
     (
+        'layer { name: "l" type: "SoftmaxWithLoss" BOTTOMS top: "l"\n'
+        "  softmax_param { label_smooth_factor: 0.1 } }",
+        {"a": (2, 4), "t": (2,)}, "unsupported-field", "`label_smooth_factor`",
+    ),
+    (
+        'layer { name: "l" type: "InfogainLoss" BOTTOMS top: "l"\n'
+        "  softmax_param { margin: 0.1 } }",
+        {"a": (2, 4), "t": (2,), "h": (4, 4)}, "unsupported-field", "`margin`",
+    ),
+    (
+        'layer { name: "l" type: "SmoothL1Loss" BOTTOMS top: "l"\n'
+        "  smoothl1_param { turn_point: 2 } }",
+        {"a": (2, 4), "b": (2, 4)}, "unsupported-field", "`turn_point`",
+    ),
+    (
         'layer { name: "l" type: "SmoothL1Loss" BOTTOMS top: "l" }',
         {"a": (2, 4), "b": (2, 5)}, "shape-mismatch", "as many elements",
     ),

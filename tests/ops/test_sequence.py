@@ -32,8 +32,9 @@ def test_an_axis_that_is_not_there() -> None:
     params = REVERSE.params(reverse("reverse_param { axis: 3 }"), context_of(reverse()))
     with pytest.raises(ShapeError, match="`axis` 3 is out of range for the 3 axes"):
         REVERSE.shape(params, [(3, 4, 2)])
-    with pytest.raises(NetcError, match="out-of-range"):
-        REVERSE.params(reverse("reverse_param { axis: -1 }"), context_of(reverse()))
+    with pytest.raises(ShapeError, match="name each axis once"):
+        again = reverse("reverse_param { axis: 2 axis: -1 }")
+        REVERSE.shape(REVERSE.params(again, context_of(again)), [(3, 4, 2)])
 
 
 def test_indicator_takes_its_streams_from_the_bottom() -> None:

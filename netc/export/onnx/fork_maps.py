@@ -15,12 +15,6 @@ from netc.ops.guided import InsanityParams, SeLuDropoutParams
 from netc.ops.warp import TilingParams
 
 
-def _round(layer: LayerExport) -> None:
-    """A half goes away from 0; ONNX's Round takes the even neighbour."""
-    half = layer.op("Add", layer.op("Abs", layer.x), layer.constant("half", 0.5))
-    layer.give("Mul", layer.op("Sign", layer.x), layer.op("Floor", half))
-
-
 def _mish(layer: LayerExport) -> None:
     layer.give("Mul", layer.x, layer.op("Tanh", layer.op("Softplus", layer.x)))
 
@@ -116,7 +110,7 @@ RULES: Mapping[str, Rule] = {
     "Insanity": _insanity,
     "LogSoftmax": _log_softmax,
     "Mish": _mish,
-    "Round": _round,
+    "Round": plain("Round"),
     "SELU": _selu,
     "SeLU": _selu,
     "SeLu": _selu,

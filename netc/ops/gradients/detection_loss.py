@@ -52,26 +52,29 @@ def _slope(difference: AnyArray, sigma: float) -> AnyArray:
     return xp.where(xp.abs(difference) < 1 / square, square * difference, xp.sign(difference))
 
 
-def _differences(saved: Saved, sigma: float) -> AnyArray:
-    """By the prediction; the weights stand before and behind the loss."""
+def _differences(saved: Saved, sigma: float, scaled_by: int = 0) -> AnyArray:
+    """By the prediction; the weights from ``scaled_by`` on are factors of the slope."""
     first, second, *weights = saved.inputs
     difference = first - second.reshape(first.shape)
     inside = weights[0].reshape(first.shape) if weights else None
     slope = _slope(difference if inside is None else difference * inside, sigma)
-    for weight in weights:
+    for weight in weights[scaled_by:]:
         slope = slope * weight.reshape(first.shape)
     return slope
 
 
 def _smooth_l1(params: SmoothL1Params, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     own = saved.inputs[index]
-    slope = _differences(saved, params.sigma) * (1 if index == 0 else -1)
+    slope = _differences(saved, params.sigma, 0 if params.scaled else 1)
+    slope = slope if index == 0 else -slope
     by = own.dtype.type(saved.shapes[0][0] if saved.shapes[0] else 1)
     return scaled(slope, tops[0], by, own)
 
 
 def _smooth_l1_inexact(graph: Graph, node: Node) -> str | None:
     params = node.params_as(SmoothL1Params)
+    if not params.scaled and len(node.inputs) > 2:
+        return "Synopsys leaves the weights before the loss out of the gradient of `abssum: true`"
     if not params.absolute or len(node.inputs) < 4:
         return None
     return "Caffe takes the weights behind the loss for positive"

@@ -10,6 +10,7 @@ from netc.ops.flow import (
     CORRELATION,
     FLOW_WARP,
     CorrelationParams,
+    FlowWarpParams,
     correlated_places,
     sampled_places,
 )
@@ -56,7 +57,7 @@ def _reads_mask(params: UnpoolingParams, index: int, bottoms: int) -> Reads:
     return Reads(inputs=(1,) if params.kind == "MAX" and bottoms > 1 else ())
 
 
-def _warp(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
+def _warp(params: FlowWarpParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     """By the data: each place's gradient goes to the four it lies between, by their shares; by the
     flow: their differences, summed over the channels.
     """
