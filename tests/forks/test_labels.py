@@ -42,9 +42,7 @@ def places(values: list[int]) -> np.ndarray[Any, Any]:
         ("background_label: 2 bg_bias: 5", [[0, 1, 0], [0, 0, 1], [5, 5, 5]]),
     ],
 )
-def test_a_known_background_is_raised_at_each_place(
-    fields: str, wanted: list[list[float]]
-) -> None:
+def test_a_known_background_is_raised_at_each_place(fields: str, wanted: list[list[float]]) -> None:
     """Loops of bias_channel_layer.cpp for labels 255, 0 and 1, where 255 is ignored."""
     ignored = "ignore_label: 255 label_type: PIXEL"
     layer = f'type: "BiasChannel" bias_channel_param {{ {ignored} fg_bias: 1 {fields} }}'
@@ -74,8 +72,8 @@ def test_more_labels_than_unique_label_has_room_for() -> None:
     assert run(layer, x=places([7, 255, 3])).reshape(-1).tolist() == [3, 7]
     with pytest.raises(NetcError, match="an image has 3 labels, and `max_labels` is 2"):
         run(layer, x=places([7, 2, 3]))
-    with pytest.raises(NetcError, match="must be more than the 1 forced"):
-        run('type: "UniqueLabel" unique_label_param { max_labels: 1 force_label: 0 }', x=places([1]))
+    with pytest.raises(NetcError, match="must be more than the 2 forced"):
+        run(layer.replace("255", "9 force_label: [0, 1]"), x=places([1]))
 
 
 def test_a_sequence_is_right_without_its_repeats_and_blanks() -> None:
