@@ -2,15 +2,18 @@
 
 With ``run`` each deploy net is compiled for CPUs and run, and of each training net a forward and a
 backward pass are made, on seeded weights. Inputs whose sizes no text tells are made up. A net that
-would take more arithmetic than ``MOST_MACS`` runs on a smaller batch. Each net runs in a process of
-its own that is ended where it takes too long.
+would take more arithmetic than ``MOST_MACS`` runs on a smaller batch. Nets run in a process apart,
+which is ended where one takes too much processor time: a busy machine gives up no net.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import multiprocessing
 import os
+import resource
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -41,6 +44,7 @@ from netc.weights.match import assign
 
 MOST_MACS = 20e9  # of a pass on the batch that the text says; above it the batch is one of BATCHES
 BATCHES = (1, 2)
+WAITS = 20  # times as long as a net's processor time is waited for, should it wait for something
 TOO_LARGE = "too-little-memory"  # the code of what the limit of memory does not let run
 
 
@@ -134,7 +138,7 @@ def outcomes_apart(nets: Sequence[Task], memory: str, seconds: float) -> Iterato
     Args:
         nets: what to run.
         memory: the most that a net may take, as NETC_MAX_MEMORY has it.
-        seconds: after which a net is given up.
+        seconds: of processor time, all threads together, after which a net is given up.
     """
     runner = Runner(memory, seconds)
     try:
@@ -159,20 +163,28 @@ class Runner:
         assert self._ours is not None
         self._ours.send(task)
         try:
-            if self._ours.poll(self._seconds):
+            if self._ours.poll(WAITS * self._seconds):
                 made: Outcome = self._ours.recv()
                 return made
-            fault = f"timeout: more than {self._seconds:.0f} s"
+            fault = "timeout: it waits"
         except EOFError:
-            fault = "crash: the process ended"
+            fault = self._end_fault()
         self.end()
         return judged(task, fault)
+
+    def _end_fault(self) -> str:
+        """Why the process ended."""
+        assert self._process is not None
+        self._process.join()
+        if self._process.exitcode == -signal.SIGXCPU:
+            return f"timeout: more than {self._seconds:.0f} s of processor time"
+        return "crash: the process ended"
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
         os.environ[VARIABLE] = self._memory
-        self._process = context.Process(target=_work, args=(theirs,), daemon=True)
+        self._process = context.Process(target=_work, args=(theirs, self._seconds), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -184,17 +196,26 @@ class Runner:
         self._process = self._ours = None
 
 
-def _work(theirs: Connection) -> None:
+def _work(theirs: Connection, seconds: float) -> None:
     while True:
         try:
             task = theirs.recv()
         except EOFError:
             return
+        limit_time(seconds)
         try:
             made = outcome(task)
         except Exception as error:  # what netc should have told as a NetcError
             made = judged(task, f"crash: {type(error).__name__}: {error}"[:300])
         theirs.send(made)
+
+
+def limit_time(seconds: float) -> None:
+    """Have the system end this process when it has used so much more processor time."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    limit = math.ceil(used.ru_utime + used.ru_stime + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, hard))
 
 
 def net_fault(path: Path, trained: bool, depth: Depth = "check") -> str:

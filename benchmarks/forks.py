@@ -105,10 +105,11 @@ def net_outcomes(corpus: Path, args: argparse.Namespace) -> Iterator[Outcome]:
     before = saved(args.save)
     depth: Depth = "run" if args.run else "shapes" if args.shapes else "check"
     listed = tasks_below if args.folder else tasks
-    nets = [t for t in listed(corpus, args.only, depth) if t.name not in before]
+    kept = {name for name, made in before.items() if not (args.again and made.fault)}
+    nets = [t for t in listed(corpus, args.only, depth) if t.name not in kept]
     apart = depth != "check"
     found = outcomes_apart(nets, args.max_memory, args.seconds) if apart else map(outcome, nets)
-    yield from before.values()
+    yield from [before[name] for name in kept]
     for number, made in enumerate(found, 1):
         if args.save is not None:
             before[made.name] = made
@@ -169,7 +170,10 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="the nets among all texts below it")
     parser.add_argument("--shapes", action="store_true", help="infer every shape, and run nothing")
     parser.add_argument("--max-memory", default="4G", help="the most a net may take (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=120, help="after which a net is given up")
+    parser.add_argument(
+        "--seconds", type=float, default=300, help="of processor time for a net (%(default)s)"
+    )
+    parser.add_argument("--again", action="store_true", help="try those again that had a fault")
     parser.add_argument("--save", type=Path, metavar="FILE", help="keep what was found, and go on")
     parser.add_argument("--faults", action="store_true", help="show each fault")
     parser.add_argument("--only", default="", metavar="TEXT", help="names that hold it")

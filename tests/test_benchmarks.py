@@ -6,14 +6,14 @@ import json
 import subprocess
 import sys
 from argparse import Namespace
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
 import numpy as np
 import pytest
 
 import netc
-from benchmarks import peers, training
+from benchmarks import fork_nets, peers, training
 from benchmarks.nets import BUNDLED, ROOT, find, plain
 from netc.syntax.parser import parse_document
 from netc.syntax.reader import read_source
@@ -21,7 +21,8 @@ from tests.cli.test_bench import DETECTION
 
 # The others are parts of these, or need a GPU or PyTorch to be loaded.
 PROGRAMS = (
-    "bind", "corpus", "digits", "forks", "kernels", "machine_code", "parse", "peers", "predict",
+    "bind", "corpus", "deployable", "digits", "forks", "kernels", "machine_code", "parse", "peers",
+    "predict",
     "training",
     "training_data",
     "weights",
@@ -161,3 +162,21 @@ def test_rows_of_training_are_joined_and_told_in_one_table() -> None:
     assert lines[2] == "| LeNet, batch 8 | 10 | 0.40 | 10 | 0.80 | 1.00 | 0.29 | 0.50 |  |"
     assert lines[3] == "| AlexNet, batch 8 | 10 | 0.50 |  |  | 1.00 | 0.29 | 0.50 |  |"
     assert lines[-1].startswith("Geometric mean of 3 ratios 0.54, worst 0.80. Measured: some")
+
+
+class Endless(PosixPath):
+    """A file whose name is never told."""
+
+    def __str__(self) -> str:
+        while True:
+            pass
+
+
+def test_a_net_is_given_up_after_its_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_nets, "WAITS", 6000)
+    runner = fork_nets.Runner("1G", 0.1)
+    try:
+        fault = runner.run(fork_nets.Task(Endless("net"), "endless", trained=True)).fault
+    finally:
+        runner.end()
+    assert fault == "timeout: more than 0 s of processor time"

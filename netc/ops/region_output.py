@@ -21,7 +21,7 @@ from netc.ops.labels import class_labels
 from netc.ops.normalization import softmax
 from netc.ops.numbers import one_of, required_number
 from netc.ops.role import Role
-from netc.ops.yolo_overlap import overlaps
+from netc.ops.yolo_overlap import nms_keep, overlaps
 from netc.schema.message import Message
 
 _MIN_SCORE = 0.004999999888241291  # 0.005 as float32: EvalDetection counts no box of less
@@ -120,17 +120,6 @@ def _boxes(params: RegionParams, x: AnyArray) -> tuple[AnyArray, AnyArray, AnyAr
     return shares.argmax(axis=3).reshape(-1), score.reshape(-1), boxes
 
 
-def _kept(boxes: AnyArray, limit: float) -> list[int]:
-    """Which boxes overlap none that stays before them by as much as the limit."""
-    free = np.ones(len(boxes), dtype=bool)
-    chosen = []
-    for at in range(len(boxes)):
-        if free[at]:
-            chosen.append(at)
-            free[at + 1 :] &= ~(overlaps(boxes[at], boxes[at + 1 :]) >= np.float32(limit))
-    return chosen
-
-
 def _output_shape(params: RegionParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     _check_map(params, inputs[0])
     if inputs[0][0] != 1:
@@ -145,7 +134,7 @@ def _output(params: RegionParams, inputs: Arrays, weights: Arrays) -> tuple[AnyA
     """
     label, score, boxes = _boxes(params, np.asarray(inputs[0])[0])
     sure = np.flatnonzero(score >= np.float32(params.least))
-    sure = sure[_kept(boxes[sure], params.limit)]
+    sure = sure[nms_keep(boxes[sure], params.limit)]
     if not len(sure):
         return (np.array([0, -1, -1, -1, -1, -1, -1], np.float32).reshape(1, 1, 1, 7),)
     named = np.stack([np.zeros(len(sure)), label[sure], score[sure]], axis=1)
@@ -205,7 +194,7 @@ def _found(params: RegionParams, x: AnyArray) -> tuple[AnyArray, AnyArray, AnyAr
     """What stays of a map, by class and then by score; nothing where ``nms`` is below 0."""
     label, score, boxes = _boxes(params, x)
     order = np.argsort(-score, kind="stable") if params.limit >= 0 else np.zeros(0, np.int64)
-    order = order[_kept(boxes[order], params.limit)]
+    order = order[nms_keep(boxes[order], params.limit)]
     order = order[score[order] >= _MIN_SCORE]
     order = order[np.argsort(label[order], kind="stable")]
     return label[order], score[order], boxes[order]

@@ -20,7 +20,7 @@ from netc.ops.fields import reject_unknown_fields
 from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
 from netc.ops.role import Role
-from netc.ops.yolo_overlap import overlaps
+from netc.ops.yolo_overlap import nms_keep
 from netc.schema.message import Message
 
 
@@ -131,7 +131,7 @@ def _detect(params: YoloParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArr
     found = [_level(params, at, np.asarray(array)) for at, array in enumerate(inputs)]
     rows = np.concatenate(found)
     rows = rows[np.argsort(-rows[:, 1], kind="stable")]
-    rows = rows[_thinned(rows[:, 2:], params.overlap)]
+    rows = rows[nms_keep(rows[:, 2:].astype(np.float32), params.overlap)]
     if not len(rows):
         rows = np.full((inputs[0].shape[0], 7), -1, np.float32)
         rows[:, 0] = np.arange(len(rows))
@@ -162,17 +162,6 @@ def _level(params: YoloParams, at: int, x: AnyArray) -> AnyArray:
         chosen = np.nonzero(scores >= np.float32(params.score))
         label, score = x[..., 5:].argmax(axis=4)[chosen], scores[chosen]
     return np.concatenate([label[:, None], score[:, None], boxes[chosen[:4]]], axis=1)
-
-
-def _thinned(boxes: AnyArray, limit: float) -> list[int]:
-    """Which boxes, the best first, overlap no better one that stays by this much or more."""
-    free = np.ones(len(boxes), dtype=bool)
-    chosen = []
-    for at in range(len(boxes)):
-        if free[at]:
-            chosen.append(at)
-            free[at + 1 :] &= ~(overlaps(boxes[at], boxes[at + 1 :]) >= np.float32(limit))
-    return chosen
 
 
 def _output(

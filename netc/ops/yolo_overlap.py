@@ -19,12 +19,49 @@ _SHAPES = 4 / math.pi**2  # what CIoU makes of two angles
 
 
 def overlaps(box: AnyArray, others: AnyArray) -> AnyArray:
-    """Intersection over union, (n,), of a box (4,) with others (n, 4), given by centre and size."""
-    low = np.maximum(box[:2] - box[2:] / 2, others[:, :2] - others[:, 2:] / 2)
-    high = np.minimum(box[:2] + box[2:] / 2, others[:, :2] + others[:, 2:] / 2)
+    """Intersection over union, (n,), of a box (4,) with others (n, 4), given by centre and size.
+
+    Of boxes (n, 4) each with the one in its row.
+    """
+    low = np.maximum(box[..., :2] - box[..., 2:] / 2, others[:, :2] - others[:, 2:] / 2)
+    high = np.minimum(box[..., :2] + box[..., 2:] / 2, others[:, :2] + others[:, 2:] / 2)
     sides = high - low
     common = np.where((sides < 0).any(axis=1), np.float32(0), sides.prod(axis=1))
-    result: AnyArray = common / (box[2:].prod() + others[:, 2:].prod(axis=1) - common)
+    result: AnyArray = common / (box[..., 2:].prod(axis=-1) + others[:, 2:].prod(axis=1) - common)
+    return result
+
+
+def nms_keep(boxes: AnyArray, limit: float) -> list[int]:
+    """Which boxes overlap no earlier one that stays by this much or more.
+
+    Only the boxes that are left are compared with the next one. YOLOv3 has a box as often as it has
+    classes: where an IoU of 1 is over the limit, copies share the first one's fate, and go at once.
+
+    Args:
+        boxes: float32 (n, 4), by centre and size.
+        limit: the least intersection over union that suppresses a box.
+
+    Returns:
+        Indices of the boxes that stay, in order.
+    """
+    left = _without_copies(boxes, limit)
+    rest = boxes[left]
+    chosen: list[int] = []
+    while len(left):
+        chosen.append(int(left[0]))
+        stays = ~(overlaps(rest[0], rest[1:]) >= np.float32(limit))
+        left, rest = left[1:][stays], rest[1:][stays]
+    return chosen
+
+
+def _without_copies(boxes: AnyArray, limit: float) -> AnyArray:
+    """Indices of the boxes, in order, but for copies that the first of them suppresses."""
+    order = np.lexsort(boxes.T)  # stable: of equal boxes the first comes first
+    same = (boxes[order[1:]] == boxes[order[:-1]]).all(axis=1)
+    stays = np.ones(len(boxes), dtype=bool)
+    stays[order[1:][same]] = False
+    stays |= ~(overlaps(boxes, boxes) >= np.float32(limit))
+    result: AnyArray = np.flatnonzero(stays)
     return result
 
 
