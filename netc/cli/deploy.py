@@ -10,17 +10,11 @@ from netc.cli.numbers import positive
 from netc.cli.options import add_until_argument
 from netc.cli.output import print_diagnostics
 from netc.cli.surgery import Result, add_stage_arguments, arrow, read_net_text, shapes_of
-from netc.cli.texts import UpgradedText
-from netc.diagnostics import Diagnostic, NetcError
 from netc.frontend import runnable
-from netc.ir.types import Shape
 from netc.lower.rules import NetState
-from netc.surgery.beside import sizes_beside
-from netc.surgery.data_sizes import sizes_of_data
-from netc.surgery.deploy import Deployed, deploy
+from netc.surgery.deploy_file import deploy_file
 from netc.weights import load_weights
 from netc.weights.match import assign
-from netc.weights.model import Weights
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +47,15 @@ def run(args: argparse.Namespace) -> int:
     text = read_net_text(args, written=False)
     weights = load_weights(args.weights) if args.weights else None
     state = NetState("TEST", args.level, tuple(args.stage)) if args.stage or args.level else None
-    made, beside = _deployed(args, text, state, weights)
+    made, beside = deploy_file(
+        None if args.net == "-" else Path(args.net),
+        text.message,
+        state=state,
+        inputs=dict(args.input_shape),
+        until=args.until,
+        batch=args.batch,
+        weights=weights,
+    )
     graph = runnable(made.built)
     if weights is not None:
         assign(graph, weights)
@@ -62,38 +64,3 @@ def run(args: argparse.Namespace) -> int:
     return Result(text, made.message, made.changes, arrow(graph), facts=shapes_of(graph)).finish(
         args
     )
-
-
-def _deployed(
-    args: argparse.Namespace, text: UpgradedText, state: NetState | None, weights: Weights | None
-) -> tuple[Deployed, list[Diagnostic]]:
-    """The derived net; sizes that its text lacks are looked for in its folder.
-
-    A mean image or a database tells them, or a text to deploy.
-    """
-    given = dict(args.input_shape)
-
-    def derived(shapes: dict[str, Shape]) -> Deployed:
-        return deploy(
-            text.message,
-            state=state,
-            inputs=shapes,
-            until=args.until,
-            batch=args.batch,
-            weights=weights,
-        )
-
-    try:
-        return derived(given), []
-    except NetcError as error:
-        if error.diagnostics[0].code != "unknown-input-shape" or args.net == "-":
-            raise
-        for search in (sizes_of_data, sizes_beside):
-            found, told = search(Path(args.net), text.message)
-            batched = {name: (args.batch, *shape[1:]) for name, shape in found.items()}
-            if batched.keys() - given.keys():
-                try:
-                    return derived({**batched, **given}), told
-                except NetcError:
-                    continue
-        raise

@@ -44,24 +44,37 @@ def nms_keep(boxes: AnyArray, limit: float) -> list[int]:
     Returns:
         Indices of the boxes that stay, in order.
     """
-    left = _without_copies(boxes, limit)
+    apart = _apart(boxes, limit)
+    left = _without_copies(boxes, limit, np.flatnonzero(~apart))
     rest = boxes[left]
-    chosen: list[int] = []
+    chosen = np.flatnonzero(apart).tolist()
     while len(left):
         chosen.append(int(left[0]))
         stays = ~(overlaps(rest[0], rest[1:]) >= np.float32(limit))
         left, rest = left[1:][stays], rest[1:][stays]
-    return chosen
+    return sorted(chosen)
 
 
-def _without_copies(boxes: AnyArray, limit: float) -> AnyArray:
-    """Indices of the boxes, in order, but for copies that the first of them suppresses."""
+def _apart(boxes: AnyArray, limit: float) -> AnyArray:
+    """The boxes, (n,), whose IoU with any is 0 or no number, where that suppresses none.
+
+    An exponential of a large number is infinite, one of a small number 0.
+    """
+    sides = boxes[:, 2:]
+    usual = np.isfinite(boxes).all(axis=1) & np.isfinite(sides.prod(axis=1))
+    result: AnyArray = ~(usual & (sides != 0).all(axis=1)) & (limit > 0)
+    return result
+
+
+def _without_copies(boxes: AnyArray, limit: float, given: AnyArray) -> AnyArray:
+    """Given indices of boxes, but for those of copies that the first of them suppresses."""
+    boxes = boxes[given]
     order = np.lexsort(boxes.T)  # stable: of equal boxes the first comes first
     same = (boxes[order[1:]] == boxes[order[:-1]]).all(axis=1)
     stays = np.ones(len(boxes), dtype=bool)
     stays[order[1:][same]] = False
     stays |= ~(overlaps(boxes, boxes) >= np.float32(limit))
-    result: AnyArray = np.flatnonzero(stays)
+    result: AnyArray = given[stays]
     return result
 
 

@@ -20,7 +20,7 @@ _SEARCHES: tuple[Search, ...] = (sizes_of_data, sizes_beside)
 
 
 def deploy_file(
-    path: Path,
+    path: Path | None,
     net: Message,
     *,
     state: NetState | None = None,
@@ -34,7 +34,7 @@ def deploy_file(
     A mean image or a database in the text's folder tells them, or a text to deploy.
 
     Args:
-        path: the training text; nothing outside its folder is read.
+        path: the training text, None where it has no file; nothing outside its folder is read.
         net: its NetParameter in the current format.
         state, inputs, until, batch, weights: as ``deploy`` has them.
 
@@ -54,7 +54,7 @@ def deploy_file(
     try:
         return derived(given), []
     except NetcError as error:
-        if error.diagnostics[0].code != "unknown-input-shape":
+        if error.diagnostics[0].code != "unknown-input-shape" or path is None:
             raise
         for search in _SEARCHES:
             found, reported = search(path, net)
