@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from benchmarks.broken import BROKEN
 from benchmarks.corpus import corpus_dir
 from benchmarks.fork_nets import tasks, tasks_below
 from netc.cli.arguments import blob_shape
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError, NetcWarning
 from netc.frontend import read_net, runnable
 from netc.ir.types import Shape
 from netc.schema.message import Message
@@ -83,6 +84,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="names that hold it")
     parser.add_argument("--show", action="store_true", help="show each net that is not written")
     args = parser.parse_args()
+    warnings.simplefilter("ignore", NetcWarning)
     if not (args.folder or corpus_dir()).is_dir():
         print(f"no corpus at {corpus_dir()}; set NETC_CORPUS", file=sys.stderr)
         return 1

@@ -34,7 +34,7 @@ _TOPS: Mapping[str, tuple[tuple[FollowedSize, ...] | None, ...]] = {
     "DenseImageData": (_MAP,),
     "DetectionData": (None,),
     "DocData": (None,),
-    "EvalData": (None,),
+    "EvalData": ((None, 8, 1, 1), ("N", 2, 1, 1)),  # the true boxes; height and width
     "FloatData": (),
     "FrcnnRoiData": (None,),
     "FrcnnVidData": (None,),

@@ -20,6 +20,7 @@ from netc.ir.types import Shape
 from netc.lower.before import layers_before
 from netc.lower.rules import NetState, filter_layers, merged_state
 from netc.migrate.change import Change
+from netc.ops.catalog import LAYERS
 from netc.schema.message import Message
 from netc.surgery.blobs import learned_blobs, unread_blobs
 from netc.surgery.build import with_layers, with_texts
@@ -97,7 +98,28 @@ def _layers(net: Message, state: NetState | None, changes: list[Change]) -> tupl
     found = Collector()
     layers = filter_layers(net, merged_state(net, state), found)
     found.check()
+    layers = _with_region_samplers(net, layers)
     return tuple(layer.without("include", "exclude", "phase") for layer in layers)
+
+
+def _with_region_samplers(net: Message, layers: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The layers, and at their places those of training that sample regions which no other makes.
+
+    cascade-rcnn has them in the phase TRAIN alone, and another text for the phase TEST.
+    """
+    made = {top for layer in layers for top in layer.get("top")}
+    lacking = {blob for layer in layers for blob in layer.get("bottom")} - made
+    kept = {layer.get("name") for layer in layers}
+    return tuple(
+        layer
+        for layer in net.get("layer")
+        if layer in layers
+        or (
+            class_of(layer) in PASSES_REGIONS
+            and layer.get("name") not in kept
+            and lacking.intersection(layer.get("top")[:1])
+        )
+    )
 
 
 def _with_losses(net: Message, layers: tuple[Message, ...]) -> tuple[Message, ...]:
@@ -118,18 +140,42 @@ def _speaks_of_deploy(net: Message) -> bool:
 def _regions_passed(layers: Sequence[Message], changes: list[Change]) -> Iterator[Message]:
     """Layers that sample regions for training left out: what reads them reads the regions."""
     renamed: dict[str, str] = {}
+    gone: set[str] = set()
     for layer in layers:
         kind = class_of(layer)
         if kind in PASSES_REGIONS and layer.get("bottom") and layer.get("top"):
             old, new = layer.get("top")[0], layer.get("bottom")[0]
             renamed[old] = new
+            gone.update(layer.get("top")[1:])
             text = f"`{layer.get('name')}` ({kind}) went; what read `{old}` reads `{new}`"
             changes.append(Change(_STEP, text, layer.span))
-        elif renamed.keys() & set(layer.get("bottom")):
+            continue
+        if layer.get("bottom") and gone.issuperset(layer.get("bottom")):
+            gone.update(layer.get("top"))  # targets of several levels, joined
+            continue
+        layer = _without_targets(layer, gone)
+        if renamed.keys() & set(layer.get("bottom")):
             bottoms = [renamed.get(blob, blob) for blob in layer.get("bottom")]
-            yield with_texts(layer, "bottom", bottoms)
-        else:
-            yield layer
+            layer = with_texts(layer, "bottom", bottoms)
+        yield layer
+
+
+def _without_targets(layer: Message, gone: set[str]) -> Message:
+    """A layer without its last bottoms that are gone, where it need not have them.
+
+    Cascade R-CNN's layers take targets beside the regions in training, and regions in inference.
+    """
+    op, bottoms = LAYERS.get(layer.get("type")), layer.get("bottom")
+    left = len(bottoms)
+    while left and bottoms[left - 1] in gone:
+        left -= 1
+    if op is None or role(layer) != "layer" or left == len(bottoms) or left < op.arity.bottoms[0]:
+        return layer
+    shorter = with_texts(layer, "bottom", bottoms[:left])
+    if op.arity.same:
+        gone.update(layer.get("top")[left:])
+        shorter = with_texts(shorter, "top", layer.get("top")[:left])
+    return shorter
 
 
 def _headed(

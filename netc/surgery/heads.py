@@ -18,7 +18,7 @@ from netc.schema.message import Message
 
 Role = Literal["source", "loss", "score", "sink", "layer"]
 
-_SCORES = ("Accuracy", "Evaluate")
+_SCORES = ("Accuracy", "Evaluate", "ConfusionMatrix")
 _SINKS = frozenset({"Silence", "HDF5Output", "MatWrite"})
 _EVALUATIONS = frozenset({"EvalDetection", "LabelSpecificAdd", "DetectionGroupAccuracy"})
 
@@ -37,7 +37,7 @@ def role(layer: Message) -> Role:
         return "source"
     if kind in _SINKS:
         return "sink"
-    if kind.endswith(_SCORES) or kind in _EVALUATIONS:
+    if any(word in kind for word in _SCORES) or kind in _EVALUATIONS:
         return "score"
     op = LAYERS.get(kind)
     named = class_of(layer)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from netc.analysis.source_layers import source_op
-from netc.diagnostics import Diagnostic, NetcError
+from netc.diagnostics import Diagnostic, NetcError, first_of
+from netc.frontend import build
 from netc.ir.types import Shape, show
 from netc.migrate.change import Change
 from netc.ops.catalog import LAYERS, has_role
@@ -288,6 +289,10 @@ def _unknown(
     sources: Sources,
     fitting: range,
 ) -> NetcError:
+    """The error that asks for a shape, or what is wrong with the net whatever its sizes are."""
+    wrong = [d for d in build(with_layers(net, layers)).diagnostics if d.severity == "error"]
+    if wrong:
+        return NetcError(first_of(wrong))
     listed = show(partial)
     shape = "1,CHANNELS,HEIGHT,WIDTH"
     if partial is not None:

@@ -210,6 +210,44 @@ def test_a_detector_reads_its_proposals_where_training_samples_them() -> None:
     assert "gt_boxes" not in tops(made.message)
 
 
+CASCADE = """
+layer { name: "data" type: "Input" top: "data"
+  input_param { shape { dim: 1 dim: 4 dim: 8 dim: 8 } } }
+layer { name: "regions" type: "Input" top: "proposals" input_param { shape { dim: 9 dim: 5 } } }
+layer { name: "truth" type: "DetectionData" top: "images" top: "gt_boxes" include { phase: TRAIN } }
+layer { name: "sampled" type: "ProposalTarget" bottom: "proposals" bottom: "gt_boxes" top: "rois"
+  top: "labels" top: "targets" top: "inside" top: "outside" top: "match" include { phase: TRAIN } }
+layer { name: "low" type: "ScaleRoute" bottom: "rois" bottom: "labels" bottom: "match"
+  top: "rois_low" top: "labels_low" top: "match_low" scale_route_param { high_scale: 4 } }
+layer { name: "high" type: "ScaleRoute" bottom: "rois" bottom: "labels" bottom: "match"
+  top: "rois_high" top: "labels_high" top: "match_high" scale_route_param { low_scale: 4 } }
+layer { name: "joined" type: "Concat" bottom: "rois_low" bottom: "rois_high" top: "all"
+  concat_param { axis: 0 } }
+layer { name: "matched" type: "Concat" bottom: "match_low" bottom: "match_high" top: "matched"
+  concat_param { axis: 0 } }
+layer { name: "pool" type: "ROIPooling" bottom: "data" bottom: "all" top: "pool"
+  roi_pooling_param { pooled_w: 2 pooled_h: 2 spatial_scale: 1 } }
+layer { name: "box" type: "InnerProduct" bottom: "pool" top: "box"
+  inner_product_param { num_output: 8 } }
+layer { name: "second" type: "DecodeBBox" bottom: "box" bottom: "all" bottom: "matched"
+  top: "second" }
+"""
+
+
+def test_what_takes_targets_in_training_takes_regions_alone_in_inference() -> None:
+    made = deploy(net_of(CASCADE))
+    bottoms = {x.get("name"): x.get("bottom") for x in made.message.get("layer")}
+    assert bottoms["low"] == bottoms["high"] == ("proposals",)
+    assert bottoms["second"] == ("box", "all")
+    assert not {"truth", "sampled", "matched"} & bottoms.keys()
+
+
+def test_what_no_size_mends_is_told_before_a_size_is_asked_for() -> None:
+    text = TRAIN.replace("crop_size: 12 ", "").replace('"ReLU"', '"RealReLU"')
+    with pytest.raises(NetcError, match="RealReLU"):
+        deploy(net_of(text))
+
+
 def test_a_size_that_nothing_tells_is_asked_for_with_its_place() -> None:
     text = TRAIN.replace("crop_size: 12 ", "")
     with pytest.raises(NetcError) as caught:
