@@ -6,6 +6,7 @@ input too: one by its name, that has tops and no bottoms (:func:`unlisted_data_l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from netc.ops.role import Role
 from netc.ops.source_layer import FollowedSize, PartialShape, SourceParams, source_layer
 from netc.schema.message import Message
 
+_NUMBERS = re.compile(r"\s*[1-9]\d{0,8}\s*(,\s*[1-9]\d{0,8}\s*){0,31}")
 _MAP = ("N", 1, "H", "W")  # a label for each pixel
 _EACH: tuple[FollowedSize, ...] = ("N",)  # a label for each image
 _DIMENSIONS = ("N", 1, 1, 2)  # height and width of each image before it was padded
@@ -238,7 +240,11 @@ _COLOURS = 3
 
 def _python_input(layer: Message, context: LayerContext) -> SourceParams:
     """What well-known layers that read data tell of their tops' shapes."""
-    kind = layer.get("python_param").get("layer")
+    param = layer.get("python_param")
+    kind = param.get("layer")
+    stated = stated_shape(param.get("param_str")) if kind == "CustomData" else None
+    if stated is not None:  # OpenSALICON's layer
+        return SourceParams((stated, *(None,) * (context.tops - 1)))
     if kind == "RoIDataLayer":
         return SourceParams(_regions_shapes(layer.get("top")))
     if kind == "MNCDataLayer":
@@ -248,6 +254,13 @@ def _python_input(layer: Message, context: LayerContext) -> SourceParams:
         shapes = (data, *(None,) * (context.tops - 1))
         return SourceParams(shapes, follow=(None, *map(_beside_images, layer.get("top")[1:])))
     return SourceParams((None,) * context.tops)
+
+
+def stated_shape(param_str: str) -> tuple[int, ...] | None:
+    """The shape that a ``param_str`` such as ``1,3,600,800`` is; None where it is none."""
+    if not _NUMBERS.fullmatch(param_str):
+        return None
+    return tuple(int(size) for size in param_str.split(","))
 
 
 def _beside_images(top: str) -> tuple[FollowedSize, ...]:

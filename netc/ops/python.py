@@ -90,6 +90,9 @@ BUILT_IN: Mapping[tuple[str, str], str] = {
     ("tripletloss_layer", "TripletLayer"): "netc.ops.triplets",
     ("triplet_loss", "TripletLossLayer0"): "netc.ops.triplets",
     ("triplet_loss", "TripletLossLayer1"): "netc.ops.triplets",
+    ("custom_interpolation_layer", "custom_interpolation_layer"): "netc.ops.map_layers",
+    ("CombineRegressions", "CombineRegressionsLayer"): "netc.ops.map_layers",
+    ("CombineRegressionsHuman", "CombineRegressionsLayer"): "netc.ops.map_layers",
     ("python_layers", "Meshgrid"): "netc.ops.constant_maps",
     ("python_layers", "MeanVals"): "netc.ops.constant_maps",
 }

@@ -139,7 +139,7 @@ def _interp(params: InterpParams, inputs: Arrays, weights: Arrays) -> Arrays:
     if x.shape[2:] == out:
         return (x,)
     with np.errstate(invalid="ignore"):
-        return (_between(_between(x, out[1], 3), out[0], 2),)
+        return (between(between(x, out[1], 3), out[0], 2),)
 
 
 def neighbours(seen: int, made: int, xp: Namespace | None = None) -> tuple[AnyArray, AnyArray]:
@@ -157,7 +157,7 @@ def neighbours(seen: int, made: int, xp: Namespace | None = None) -> tuple[AnyAr
     return low, place - low.astype(np.float32)
 
 
-def _between(x: AnyArray, size: int, axis: int) -> AnyArray:
+def between(x: AnyArray, size: int, axis: int) -> AnyArray:
     """Resize one axis: each element between its two neighbours, the corners kept in place."""
     xp, last = namespace(x), x.shape[axis] - 1
     low, share = neighbours(last + 1, size, xp)
