@@ -13,14 +13,26 @@ from dataclasses import replace
 from netc.diagnostics import Diagnostic
 from netc.infer import Inferred, infer
 from netc.ir.graph import Graph, Node
+from netc.ir.types import Shape
 from netc.ops.catalog import has_role
 from netc.ops.linear import EmbedParams
 from netc.ops.role import Role
 from netc.schema.message import Message
 
 
+def infer_meant(graph: Graph, inputs: Mapping[str, Shape] | None = None) -> Inferred:
+    """As :func:`netc.infer.infer`, with the reading of embeddings that fits."""
+    found = infer(graph, inputs)
+    if not _errors(found.diagnostics):
+        return found
+    return other_embeddings(graph, found, {}, inputs) or found
+
+
 def other_embeddings(
-    graph: Graph, before: Inferred, messages: Mapping[str, Message]
+    graph: Graph,
+    before: Inferred,
+    messages: Mapping[str, Message],
+    inputs: Mapping[str, Shape] | None = None,
 ) -> Inferred | None:
     """Shapes by the fork's reading with a warning that tells of it; None where it mends nothing.
 
@@ -28,12 +40,13 @@ def other_embeddings(
         graph: without shapes.
         before: the same graph with shapes, by BVLC's reading.
         messages: node name -> its layer as written.
+        inputs: shapes of inputs in place of the graph's.
     """
     nodes = [_replacing(node, before.graph) for node in graph.nodes]
     changed = [n for n, old in zip(nodes, graph.nodes, strict=True) if n is not old]
     if not changed:
         return None
-    found = infer(graph.replace(nodes=tuple(nodes)), messages=messages)
+    found = infer(graph.replace(nodes=tuple(nodes)), inputs, messages=messages)
     if _errors(found.diagnostics) >= _errors(before.diagnostics):
         return None
     return found._replace(diagnostics=(*found.diagnostics, _told(changed[0], messages)))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from netc.analysis.candidate_shapes import BOXES, batches, candidates, channels
 from netc.analysis.data_sets import data_set
+from netc.analysis.embeddings import infer_meant
 from netc.analysis.source_layers import source_params
-from netc.infer import infer
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
 from netc.ops.sequence import ContinuationIndicatorParams
@@ -30,6 +30,7 @@ _PICTURES: tuple[Shape, ...] = (
     (3, 16, 112, 112),
 )  # fmt: skip
 _PAIR = (6, 224, 224)
+_FEATURES = 2048
 _VECTORS: tuple[Shape, ...] = ((16,), (2,), (1,), (4096,))  # where not even the axes are known
 
 
@@ -171,7 +172,12 @@ def _filled(shape: PartialShape | None, picture: Shape, batch: int | None) -> Sh
 
 
 def _rows(shape: PartialShape | None) -> Shape | None:
-    """A shape, the number of whose rows may be open: a list of boxes or of regions."""
+    """A shape, the number of whose rows may be open: a list of boxes or of regions.
+
+    Rows of features, (images, regions, ?), are as wide as ResNet's.
+    """
+    if shape is not None and len(shape) > 2 and None not in shape[:-1]:
+        shape = (*shape[:-1], shape[-1] or _FEATURES)
     if shape is None or None in shape[-1:] or shape[1:2] == (None,):
         return None
     return tuple(BOXES if size is None else size for size in shape)
@@ -217,6 +223,6 @@ def _read_together(trial: _Trial, name: str) -> tuple[str, ...]:
 
 
 def _tried(graph: Graph, shapes: Mapping[str, Shape]) -> _Trial:
-    result = infer(graph, shapes)
+    result = infer_meant(graph, shapes)
     faults = sum(d.severity == "error" for d in result.diagnostics)
     return _Trial(shapes, result.graph, faults)

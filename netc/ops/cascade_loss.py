@@ -29,6 +29,7 @@ from netc.ops.define import Arity, OpDef, Parse, ShapeError, copies, full_extent
 from netc.ops.normalization import softmax
 from netc.ops.random import uniform
 from netc.ops.smooth_l1 import smooth_l1
+from netc.ops.yolo_first import first_yolo_reading
 
 _FLT_MIN = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number
 _LABELS = 6
@@ -276,7 +277,7 @@ def _loss_op(name: str, bottoms: int, parse: Parse[GridLossParams]) -> OpDef[Gri
 
 
 GROUP_LOSS = _loss_op("DetectionGroupLoss", 3, parse_group_loss)
-DETECTION_LOSS = _loss_op("DetectionLoss", 2, parse_loss)
+DETECTION_LOSS = replace(_loss_op("DetectionLoss", 2, parse_loss), reading=first_yolo_reading)
 
 OPS = (GROUP_LOSS, DETECTION_LOSS)
 OTHER_NAMES = {"Detection": replace(DETECTION_LOSS, params=parse_detection)}

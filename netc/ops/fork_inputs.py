@@ -15,6 +15,7 @@ from netc.ops.define import Arity, ErasedOp, LayerContext, OpDef, erased, full_e
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.filler import Filler
 from netc.ops.inputs import nothing_given, sink, transformed_channels
+from netc.ops.param_str import param_str_fields
 from netc.ops.role import Role
 from netc.ops.source_layer import FollowedSize, PartialShape, SourceParams, source_layer
 from netc.schema.message import Message
@@ -249,6 +250,8 @@ def _python_input(layer: Message, context: LayerContext) -> SourceParams:
         return SourceParams(_regions_shapes(layer.get("top")))
     if kind == "MNCDataLayer":
         return SourceParams((*_WITH_RPN, *_MNC_MASKS)[: context.tops])
+    if kind in _CAPTIONS:
+        return SourceParams(_caption_shapes(layer, kind, context.tops))
     if kind in _SEGMENTATION and context.tops >= 2:
         data: PartialShape = (1, _COLOURS, None, None)
         shapes = (data, *(None,) * (context.tops - 1))
@@ -261,6 +264,26 @@ def stated_shape(param_str: str) -> tuple[int, ...] | None:
     if not _NUMBERS.fullmatch(param_str):
         return None
     return tuple(int(size) for size in param_str.split(","))
+
+
+_CAPTIONS = ("RCNNTestDataLayer", "RCNNCaptionTrainDataLayer")
+
+
+def _caption_shapes(layer: Message, kind: str, tops: int) -> tuple[PartialShape | None, ...]:
+    """Up-Down-Captioner's regions and their features, and words of captions (rcnn_layers.py).
+
+    The number of an image and its size; words that go in and that are to come out, in training;
+    how many boxes there are, boxes, and features, whose number is the files' own.
+    """
+    try:
+        said = param_str_fields(layer.get("python_param").get("param_str"))
+        batch, most = int(said["batch_size"]), int(said.get("max_boxes", 100))
+        rows = most + bool(said["pool"])
+        words = [(batch, int(said["sequence_length"]))] * 2 if kind == _CAPTIONS[1] else []
+    except Exception:
+        return (None,) * tops
+    shapes = ((batch, 3), *words, (batch, 1), (batch, rows, 4), (batch, rows, None))
+    return (*shapes, *(None,) * tops)[:tops]
 
 
 def _beside_images(top: str) -> tuple[FollowedSize, ...]:

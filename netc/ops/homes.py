@@ -140,6 +140,8 @@ READINGS: Mapping[str, str] = {
     "bottom_products": "InnerProductOfBottoms InnerDistanceOfBottoms",
     "cross_entropy": "SoftmaxWithLossEach",
     "normalize_places": "NormalizePlaces",
+    "yolo_first": "DetectionLossOfCells",
+    "inputs": "ImageDataOfClasses",
     "normalization": "SoftmaxOfFirst",
     "softmax_weights": "SoftmaxWithLossOfWeights SoftmaxWithLossOfOverlaps",
     "metric_losses": "SigmoidCrossEntropyLossWeighted",

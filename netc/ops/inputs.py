@@ -8,7 +8,7 @@ its caller. ``netc.sources`` reads the files and databases.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from netc.diagnostics import Diagnostic, NetcError
@@ -18,7 +18,9 @@ from netc.ops.define import (
     Arity,
     LayerContext,
     OpDef,
+    TypeReading,
     WeightSpec,
+    erased,
     full_extent,
     no_params,
 )
@@ -211,7 +213,30 @@ def _parse_hdf5_data(layer: Message, context: LayerContext) -> SourceParams:
 INPUT = source_layer("Input", (1, None), _parse_input, role=Role.FED)
 DUMMY_DATA = source_layer("DummyData", (1, None), _parse_dummy, role=Role.FILLED)
 DATA = source_layer("Data", (1, 2), _parse_data)
-IMAGE_DATA = source_layer("ImageData", (2, 2), _parse_image_data, role=Role.IMAGE_LIST)
+
+
+def _parse_classes(layer: Message, context: LayerContext) -> SourceParams:
+    """yuqj1991's ImageData: how many pictures of each class it took, (label_num,), and classes."""
+    param, found = layer.get("image_data_param"), _parse_image_data(layer, context)
+    known = "label_num" in param.type.fields and param.has("label_num")
+    classes = param.get("label_num") if known else None
+    shapes = (found.shapes[0], (classes,), (param.get("batch_size") or None,))
+    return replace(found, shapes=shapes, follow=())
+
+
+IMAGE_DATA_OF_CLASSES = source_layer("ImageDataOfClasses", (3, 3), _parse_classes)
+
+
+def _of_classes(layer: Message) -> TypeReading | None:
+    """Three tops are yuqj1991/caffe_train's, which draws classes and pictures of them."""
+    three = len(layer.get("top")) == 3
+    return TypeReading(erased(IMAGE_DATA_OF_CLASSES)) if three else None
+
+
+IMAGE_DATA = replace(
+    source_layer("ImageData", (2, 2), _parse_image_data, role=Role.IMAGE_LIST), reading=_of_classes
+)
+READINGS = (IMAGE_DATA_OF_CLASSES,)
 WINDOW_DATA = source_layer("WindowData", (2, 2), _parse_window_data, role=Role.WINDOW_LIST)
 MEMORY_DATA = source_layer("MemoryData", (2, 2), _parse_memory_data, role=Role.MEMORY)
 HDF5_DATA = source_layer("HDF5Data", (1, None), _parse_hdf5_data)

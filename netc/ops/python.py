@@ -93,6 +93,9 @@ BUILT_IN: Mapping[tuple[str, str], str] = {
     ("custom_interpolation_layer", "custom_interpolation_layer"): "netc.ops.map_layers",
     ("CombineRegressions", "CombineRegressionsLayer"): "netc.ops.map_layers",
     ("CombineRegressionsHuman", "CombineRegressionsLayer"): "netc.ops.map_layers",
+    ("pythonLayer", "cls_Layer"): "netc.ops.mtcnn_layers",
+    ("pythonLayer", "cls_Layer_fc"): "netc.ops.mtcnn_layers",
+    ("pythonLayer", "regression_Layer"): "netc.ops.mtcnn_layers",
     ("python_layers", "Meshgrid"): "netc.ops.constant_maps",
     ("python_layers", "MeanVals"): "netc.ops.constant_maps",
 }

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import netc
+from netc.analysis.example_shapes import example_shapes
 from netc.diagnostics import NetcError, NetcWarning
+from netc.frontend import build, read_net
 from tests.ops.test_fork_parts import close, run
 
 RNG = np.random.default_rng(4)
@@ -96,3 +98,26 @@ def test_an_embedding_alone_is_bvlcs() -> None:
 def test_a_net_that_neither_reading_mends_keeps_its_fault() -> None:
     with pytest.raises(NetcError, match="2x1x4 and bottom 1 is 3x3"):
         netc.compile(text=EMBEDDED.replace("dim: 2 dim: 3", "dim: 3 dim: 3") + JOINED)
+
+
+CAPTIONS = """
+layer { name: "d" type: "Python" top: "id" top: "said" top: "target" top: "n" top: "b" top: "x"
+  python_param { module: "rcnn_layers" layer: "RCNNCaptionTrainDataLayer"
+    param_str: "{'sequence_length': 7, 'pool': True, 'max_boxes': 10, 'batch_size': 3}" } }
+layer { name: "slice" type: "Slice" bottom: "said" top: "w0" top: "w1"
+  slice_param { slice_point: 1 } }
+layer { name: "e" type: "Embed" bottom: "w0" top: "e" embed_param { num_output: 4 input_dim: 5 } }
+layer { name: "i" type: "DummyData" top: "state" dummy_data_param { shape { dim: 3 dim: 2 } } }
+layer { name: "j" type: "Concat" bottom: "e" bottom: "state" top: "j" }
+layer { name: "p" type: "InnerProduct" bottom: "x" top: "p" inner_product_param { num_output: 2 } }
+"""
+
+
+def test_what_the_captions_data_layer_documents() -> None:
+    text = read_net(text=CAPTIONS)
+    built = build(text.message, phase="TRAIN")
+    shapes = {v.blob: v.shape for v in built.graph.values.values()}
+    assert (shapes["id"], shapes["said"], shapes["n"]) == ((3, 3), (3, 7), (3, 1))
+    assert shapes["b"] == (3, 11, 4) and shapes["x"] is None and shapes["j"] == (3, 6)
+    found = example_shapes(built.graph, built.layers)
+    assert found["x"][:2] == (3, 11) and len(found["x"]) == 3

@@ -59,6 +59,7 @@ from netc.ops.gradients import (
     tent,
     warp,
     weak_supervision,
+    yolo_first,
 )
 from netc.ops.gradients.define import ErasedGradient
 
@@ -78,6 +79,7 @@ _FAMILIES: tuple[Mapping[str, ErasedGradient], ...] = (
     instance_masks.GRADIENTS,
     landmarks.GRADIENTS,
     beam_search.GRADIENTS,
+    yolo_first.GRADIENTS,
     linear.GRADIENTS,
     loss.GRADIENTS,
     margin.GRADIENTS,
