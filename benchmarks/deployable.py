@@ -49,14 +49,14 @@ def deployed(path: Path, name: str) -> Outcome:
         message = read_net(path).message
     except NetcError as error:
         return Outcome(name, f"not read: {error.diagnostics[0].code}", error.diagnostics[0])
-    error = _error(path, message, {})
-    if error is None:
+    fault = _error(path, message, {})
+    if fault is None:
         return Outcome(name, WRITTEN)
-    if error.code != "unknown-input-shape":
-        return Outcome(name, f"refused: {error.code}", error)
-    told = dict(blob_shape(found) for text in error.help for found in OPTION.findall(text))
+    if fault.code != "unknown-input-shape":
+        return Outcome(name, f"refused: {fault.code}", fault)
+    told = dict(blob_shape(found) for text in fault.help for found in OPTION.findall(text))
     works = told and _error(path, message, told) is None
-    return Outcome(name, ANSWERED if works else ASKED, error)
+    return Outcome(name, ANSWERED if works else ASKED, fault)
 
 
 def _error(path: Path, message: Message, inputs: dict[str, Shape]) -> Diagnostic | None:

@@ -29,7 +29,7 @@ from netc.project.texts import (
 )
 from netc.project.weights import Fit, fits, note_weights, sizes_for
 from netc.schema.load import load_schema
-from netc.surgery.deploy import deploy
+from netc.surgery.deploy_file import deploy_file
 from netc.surgery.printing import printed
 from netc.weights import load_weights, upgrade_weights
 from netc.weights.model import Weights
@@ -214,10 +214,12 @@ class _Migration:
         name = f"{stem}.deploy.prototxt"
         if item.name in self.deployed:
             return self.out / name
-        made = deploy(net.message, weights=weights, inputs=sizes_for(net.message, self.sizes))
+        sizes = sizes_for(net.message, self.sizes)
+        made, beside = deploy_file(item.path, net.message, weights=weights, inputs=sizes)
         target = self._write(item, name, printed(net.message, made.message))
         self.deployed.add(item.name)
         item.told.append("its deploy net was derived")
+        item.told += [f"the deploy net: {d.message}" for d in beside]
         item.left += [f"the deploy net: {d.message}" for d in made.diagnostics]
         return target
 

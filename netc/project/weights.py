@@ -13,7 +13,7 @@ from netc.project.found import ProjectFile
 from netc.project.texts import ProjectNet, failure, needs_size
 from netc.schema.message import Message
 from netc.surgery.build import with_input_shapes
-from netc.surgery.deploy import deploy
+from netc.surgery.deploy_file import deploy_file
 from netc.surgery.heads import learns
 from netc.weights.match import assign
 from netc.weights.model import Weights
@@ -76,7 +76,8 @@ def _fit(net: ProjectNet, weights: Weights, sizes: Mapping[str, Shape]) -> Fit:
         NetcError: they do not fit, or the net cannot run.
     """
     if net.trains:
-        made = deploy(net.message, weights=weights, inputs=sizes_for(net.message, sizes))
+        given = sizes_for(net.message, sizes)
+        made, _ = deploy_file(net.item.path, net.message, weights=weights, inputs=given)
         graph, _ = assign(runnable(made.built), weights)
         return Fit(net.item, made.message, True, graph)
     given = {} if net.runs else sizes_for(net.message, sizes)

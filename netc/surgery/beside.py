@@ -1,7 +1,7 @@
-"""The input shapes of a training net, from a deploy prototxt in the same folder.
+"""The input shapes of a training net, from another text of the net in the same folder.
 
-Projects keep train_val.prototxt and deploy.prototxt together. Where the training text does not give
-the size of its pictures, the deploy text does.
+Projects keep train_val.prototxt and deploy.prototxt together, or train.prototxt and val.prototxt.
+Where a text does not give the size of its pictures, the deploy text does, or the other data layer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.frontend import build, read_net
 from netc.ir.types import Shape, show
 from netc.schema.message import Message
+from netc.surgery.deploy import deploy
 from netc.surgery.heads import learns
 
 _MAX_FILES, _LARGEST = 20, 8 * 2**20  # that are looked at, and bytes of each
@@ -46,8 +47,41 @@ def sizes_beside(path: Path, net: Message) -> tuple[dict[str, Shape], list[Diagn
     return {}, []
 
 
-def _candidates(path: Path) -> Iterator[Path]:
-    """Texts named as ones to deploy, those with more of the training text's name first."""
+def sizes_of_twins(path: Path, net: Message) -> tuple[dict[str, Shape], list[Diagnostic]]:
+    """The same from texts whose data layers tell it, to train or to test the same net.
+
+    They have all of its trained layers, with the same numbers of outputs. Texts that say different
+    sizes tell none.
+    """
+    wanted = _outputs(net)
+    found: list[tuple[dict[str, Shape], list[Diagnostic]]] = []
+    for other in _candidates(path, all_names=True):
+        message = _message(other)
+        if message is None or not wanted or not wanted <= _outputs(message):
+            continue
+        try:
+            made = deploy(message)
+        except NetcError:
+            continue
+        graph = made.built.graph
+        shapes = {v: shape for v in graph.inputs if (shape := graph.values[v].shape)}
+        found.append((shapes, [_assumed(other, shapes), *made.diagnostics]))
+    agree = bool(found) and all(shapes == found[0][0] for shapes, _ in found)
+    return found[0] if agree else ({}, [])
+
+
+def _outputs(net: Message) -> set[tuple[str, int]]:
+    """Names of the convolutions and inner products, and how many outputs they have."""
+    return {
+        (layer.get("name"), layer.get(param).get("num_output"))
+        for layer in net.get("layer")
+        for param in ("convolution_param", "inner_product_param")
+        if learns(layer) and layer.has(param)
+    }
+
+
+def _candidates(path: Path, *, all_names: bool = False) -> Iterator[Path]:
+    """Texts named as ones to deploy, or all, those with more of the text's name first."""
     try:
         files = sorted(path.parent.iterdir())
     except OSError:
@@ -55,7 +89,9 @@ def _candidates(path: Path) -> Iterator[Path]:
     near = [
         file
         for file in files
-        if file.suffix in _SUFFIXES and file.name != path.name and _for_inference(file, path)
+        if file.suffix in _SUFFIXES
+        and file.name != path.name
+        and (all_names or _for_inference(file, path))
     ]
     near.sort(key=lambda file: -_common(file.name, path.name))
     for file in near[:_MAX_FILES]:
@@ -65,10 +101,10 @@ def _candidates(path: Path) -> Iterator[Path]:
 
 
 def _for_inference(file: Path, train: Path) -> bool:
-    """Whether a name speaks of a net to deploy: deploy, test, or lenet beside lenet_train_test."""
+    """Whether a name speaks of a net to deploy: deploy, test, or lenet beside lenet_test."""
     name, own = file.stem.lower(), train.stem.lower()
     named = "deploy" in name or ("test" in name and "train" not in name)
-    return named or (own.startswith(name) and "train" in own)
+    return named or (own.startswith(name) and ("train" in own or "test" in own))
 
 
 def _common(one: str, other: str) -> int:

@@ -9,14 +9,14 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape
 from netc.lower.rules import NetState
 from netc.schema.message import Message
-from netc.surgery.beside import sizes_beside
+from netc.surgery.beside import sizes_beside, sizes_of_twins
 from netc.surgery.data_sizes import sizes_of_data
 from netc.surgery.deploy import Deployed, deploy
 from netc.weights.model import Weights
 
 Search = Callable[[Path, Message], tuple[dict[str, Shape], list[Diagnostic]]]
 
-_SEARCHES: tuple[Search, ...] = (sizes_of_data, sizes_beside)
+_SEARCHES: tuple[Search, ...] = (sizes_of_data, sizes_beside, sizes_of_twins)
 
 
 def deploy_file(
@@ -31,7 +31,7 @@ def deploy_file(
 ) -> tuple[Deployed, list[Diagnostic]]:
     """As :func:`netc.surgery.deploy.deploy`; sizes that the text lacks are looked for beside it.
 
-    A mean image or a database in the text's folder tells them, or a text to deploy.
+    A mean image or a database in the text's folder tells them, or another text of the net.
 
     Args:
         path: the training text, None where it has no file; nothing outside its folder is read.

@@ -108,6 +108,15 @@ def test_a_size_that_no_text_tells_can_be_given(project: Path, tmp_path: Path) -
     assert (tmp_path / "b" / "nets" / "train.deploy.prototxt").is_file()
 
 
+def test_a_size_that_another_text_of_the_net_tells_is_taken(project: Path, tmp_path: Path) -> None:
+    val = TRAIN.replace("crop_size: 8 ", "")
+    (project / "nets" / "val.prototxt").write_text(val, encoding="utf-8")
+    migrate(project, tmp_path / "out", onnx=False)
+    made = read_net(tmp_path / "out" / "nets" / "val.deploy.prototxt").message
+    (data,) = (x for x in made.get("layer") if x.get("type") == "Input")
+    assert tuple(data.get("input_param").get("shape")[0].get("dim")) == (1, 3, 8, 8)
+
+
 def test_names_of_files_are_no_markup(project: Path, tmp_path: Path) -> None:
     (project / "<img src=x onerror=alert(1)>[a](b).prototxt").write_text(
         "layer {", encoding="utf-8"

@@ -350,6 +350,25 @@ def test_a_text_to_deploy_beside_it_tells_the_size(
     assert build(read_net(out).message).graph.shape("data") == (3, 2, 4, 4)
 
 
+TWIN = TRAINED.replace("data_param", "transform_param { crop_size: 7 } data_param")
+
+
+def test_a_text_to_train_the_same_net_tells_the_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    val, out = tmp_path / "val.prototxt", tmp_path / "out.prototxt"
+    val.write_text(TRAINED)
+    (tmp_path / "train.prototxt").write_text(TWIN.replace("num_output: 2", "num_output: 3"))
+    assert main(["deploy", str(val), "-o", str(out)]) == 1  # another net of the same names
+    (tmp_path / "train.prototxt").write_text(TWIN)
+    assert main(["deploy", str(val), "-o", str(out)]) == 0
+    told = capsys.readouterr().err
+    assert "`train.prototxt` beside it does: `data` 1x3x7x7" in told and "assumed-channels" in told
+    assert build(read_net(out).message).graph.shape("data") == (1, 3, 7, 7)
+    (tmp_path / "train_b.prototxt").write_text(TWIN.replace("crop_size: 7", "crop_size: 9"))
+    assert main(["deploy", str(val), "-o", str(out), "--force"]) == 1  # which of the two?
+
+
 def asked(text: str) -> Diagnostic:
     with pytest.raises(NetcError) as error:
         deploy(net_of(text))
