@@ -26,6 +26,7 @@ OPS: Mapping[str, str] = {
     "lrn": "LRN",
     "linear": "InnerProduct Embed",
     "beam_search": "BeamSearchNode",
+    "compact_bilinear": "CompactBilinear",
     "landmarks": "Hotspot SubRegion",
     "label_rescale": "LabelSpecificRescale",
     "margin": "MarginInnerProduct LargeMarginInnerProduct",

@@ -292,6 +292,8 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
                          {"x0": (2, 4, 3), "x1": (2, 3)}),
                         ("softmax_param { axis: 2 } loss_param { normalization: NONE }",
                          {"x0": (2, 4, 3), "x1": (2, 4)})],
+    "CompactBilinear": [(f"compact_bilinear_param {{ num_output: 6 sum_pool: {pooled} }}",
+                         {"x0": (2, 3, 2, 2), "x1": (2, 4, 2, 2)}) for pooled in ("true", "false")],
     "BeamSearchNode": [("beam_search_param { beam_size: 2 end_of_sequence: 99 }",
                         {"x0": (4, 9), "x1": (4, 3), "tops": (4,)}),
                        ("beam_search_param { beam_size: 2 end_of_sequence: 99 }",
