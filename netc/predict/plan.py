@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -155,12 +155,8 @@ def _images(
     Raises:
         NetcError: ambiguous-input, input-shape; bad-argument, for options of images with arrays.
     """
-    options = replace(request.images, allow_outside=False)
     if records.images is False:
-        if options != ImageOptions() or request.dense:
-            message = f"`{request.source}` has arrays, which are fed as they are"
-            help = ("leave out what is said of images: mean, scale, size, crops",)
-            raise NetcError(Diagnostic("bad-argument", message, help=help))
+        _fed_as_they_are(request)
         return ()
     found: list[ImageInput] = []
     for number, declared in enumerate(known):
@@ -169,6 +165,33 @@ def _images(
             column = f"{blob}@{number}" if number else blob
             found.append(ImageInput(column, how, request.dense))
     return tuple(found) if len(found) == len(known) else ()
+
+
+def _fed_as_they_are(request: PredictRequest) -> None:
+    given = {
+        entry.name: getattr(request.images, entry.name)
+        for entry in fields(ImageOptions)
+        if entry.name != "allow_outside"
+    }
+    given["dense"] = request.dense or None
+    if given["crops"] == "center":  # what `--augment none` says
+        given["crops"] = None
+    said = [_OPTIONS.get(name, f"`{name}`") for name, value in given.items() if value is not None]
+    if said:
+        message = f"`{request.source}` has arrays, which are fed as they are"
+        help = (f"leave out what is said of images: {', '.join(said)}",)
+        raise NetcError(Diagnostic("bad-argument", message, help=help))
+
+
+_OPTIONS = {
+    "mean": "--mean",
+    "scale": "--scale",
+    "raw_scale": "--raw-scale",
+    "channel_order": "--channel-order",
+    "resize": "--resize",
+    "crops": "--augment or --crops",
+    "dense": "--dense",
+}
 
 
 def _image_input(

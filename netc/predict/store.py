@@ -16,6 +16,7 @@ import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -293,15 +294,32 @@ def _save(path: Path, value: Mapping[str, object]) -> None:
 
 def _difference(known: object, given: object) -> str:
     """What differs between two values, the first few of it."""
+    found = islice(_differing("", known, given), 3)
+    pairs = ((f"`{key}` " * bool(key), _short(old), _short(new)) for key, old, new in found)
+    return ", ".join(f"{key}{old} and {new}" for key, old, new in pairs)
+
+
+def _differing(key: str, known: object, given: object) -> Iterator[tuple[str, object, object]]:
+    """The innermost key and both values of each difference."""
     if isinstance(known, dict) and isinstance(given, dict):
-        keys = [k for k in dict.fromkeys([*known, *given]) if known.get(k) != given.get(k)]
-        return ", ".join(
-            f"`{k}` {_short(known.get(k))} and {_short(given.get(k))}" for k in keys[:3]
-        )
-    return f"{_short(known)} and {_short(given)}"
+        for name in dict.fromkeys([*known, *given]):
+            yield from _differing(name, known.get(name), given.get(name))
+    elif isinstance(known, list) and isinstance(given, list) and len(known) == len(given):
+        pairs = list(zip(known, given, strict=True))
+        if all(isinstance(value, dict) for pair in pairs for value in pair):
+            for old, new in pairs:
+                yield from _differing(key, old, new)
+        elif known != given:
+            yield key, known, given
+    elif known != given:
+        yield key, known, given
 
 
 def _short(value: object) -> str:
+    if value is None:
+        return "not said"
+    if isinstance(value, str) and len(value) == 64:  # a file's SHA-256
+        return f"{value[:12]}..."
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

@@ -94,6 +94,8 @@ def unreadable(
 
 def _near(path: Path) -> tuple[str, ...]:
     """Files in the same folder with a like name; or the first folder that is not there."""
+    if path.is_symlink():
+        return (f"it is a link to `{os.readlink(path)}`, which is not there",)
     for folder in path.parents:
         if folder.is_dir():
             break

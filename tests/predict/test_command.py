@@ -191,7 +191,12 @@ def test_options_of_images_are_no_options_of_arrays(capsys: Capture) -> None:
     np.savez("rows.npz", data=np.zeros((2, 3, 6, 6), np.float32))
     for option in (("--mean", "1,2,3"), ("--augment", "flip"), ("--resize", "9")):
         assert predict("rows.npz", "-o", "out.jsonl", *option) == 1
-        assert "fed as they are" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "fed as they are" in told
+        assert "leave out what is said of images: " + option[0] in told
+    assert predict("rows.npz", "-o", "out.jsonl", "--raw-scale", 1, "--scale", 2) == 1
+    assert "leave out what is said of images: --scale, --raw-scale" in capsys.readouterr().err
+    assert predict("rows.npz", "-o", "out.jsonl", "--augment", "none") == 0
 
 
 def test_a_net_of_two_inputs_takes_arrays(capsys: Capture) -> None:
@@ -563,7 +568,15 @@ def test_another_run_is_not_gone_on_with(target: str, change: str, capsys: Captu
     }.get(change, ())  # fmt: skip
     before = {p: p.read_bytes() for p in Path().rglob("*") if p.is_file()}
     assert predict("imgs", "-o", target, *options) == 1
-    assert "error[other-run]" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "error[other-run]" in told
+    differs = {
+        "top": "answers: `top` 5 and 3", "augment": 'inputs: `crops` "center" and "flip"',
+        "weights": "weights: `sha256` ", "net": "net: `sha256` ", "source": "`records` 4 and 5",
+        "mean": "inputs: `mean` not said and ", "blob": '`blobs` [] and ["fc"]',
+        "labels": "`labels` ",
+    }[change]  # fmt: skip
+    assert differs in told
     assert before == {p: p.read_bytes() for p in Path().rglob("*") if p.is_file()}
     assert predict("imgs", "-o", target, *options, "--restart") == 0
     assert predict("imgs", "-o", target, *options, "--batch", 1, "--threads", 1) == 0

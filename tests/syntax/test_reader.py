@@ -220,3 +220,12 @@ def test_an_empty_file_is_an_empty_net(tmp_path: Path) -> None:
 def test_a_stray_control_character_makes_no_binary_file(tmp_path: Path) -> None:
     told = fault(written(tmp_path / "a", b"a: 1\nb: 2 \x01\nc: 3\n"))
     assert (told.code, told.span and told.span.line) == ("bad-character", 2)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_link_to_nothing_is_told(tmp_path: Path) -> None:
+    link = tmp_path / "net.prototxt"
+    link.symlink_to("nowhere.prototxt")
+    told = fault(link)
+    assert told.code == "missing-file"
+    assert told.help == ("it is a link to `nowhere.prototxt`, which is not there",)
