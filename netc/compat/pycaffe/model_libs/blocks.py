@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
 from netc.compat.pycaffe.errors import also
 from netc.compat.pycaffe.net_spec import NetSpec, Top, layers
 from netc.diagnostics import Diagnostic, NetcError
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+T = TypeVar("T")
+Fields = dict[str, object]
 FROZEN = {"lr_mult": 0, "decay_mult": 0}
-Pair = int | Sequence[int]  # one number for both axes, or height and width
+Pair = int | list[int]  # one number for both axes, or height and width
 
 
-def UnpackVariable(var: Any, num: int) -> list[Any]:
+class NormFields(TypedDict, total=False):
+    """What backbones and heads pass on to BatchNorm."""
+
+    eps: float
+    moving_average_fraction: float
+    use_global_stats: bool
+
+
+class _TowerConv(NormFields):
+    """A convolution of a tower, as :func:`ConvBNLayer` takes it."""
+
+    num_output: int
+    kernel_size: Pair
+    pad: Pair
+    stride: Pair
+
+
+def UnpackVariable(var: T | list[T], num: int) -> list[T]:
     """``num`` values: a list of as many as it is, one value (or a list of one) so many times.
 
     Raises:
@@ -36,7 +58,7 @@ def ConvBNLayer(
     kernel_size: Pair, pad: Pair, stride: Pair, dilation: int = 1, use_scale: bool = True,
     lr_mult: float = 1, conv_prefix: str = "", conv_postfix: str = "", bn_prefix: str = "",
     bn_postfix: str = "_bn", scale_prefix: str = "", scale_postfix: str = "_scale",
-    bias_prefix: str = "", bias_postfix: str = "_bias", **bn_params: Any,
+    bias_prefix: str = "", bias_postfix: str = "_bias", **bn_params: Unpack[NormFields],
 ) -> None:  # fmt: skip
     """Add a convolution; with ``use_bn`` BatchNorm and Scale (or Bias) behind it, both in place.
 
@@ -71,7 +93,7 @@ def ConvBNLayer(
         net[f"{conv}_relu"] = layers.ReLU(net[conv], in_place=True)
 
 
-def _convolution_params(use_bn: bool, lr_mult: float) -> dict[str, Any]:
+def _convolution_params(use_bn: bool, lr_mult: float) -> Fields:
     weights = {"lr_mult": lr_mult, "decay_mult": 1}
     if use_bn:
         gaussian = {"type": "gaussian", "std": 0.01}
@@ -83,7 +105,7 @@ def _convolution_params(use_bn: bool, lr_mult: float) -> dict[str, Any]:
     }
 
 
-def _window(kernel_size: Pair, pad: Pair, stride: Pair) -> dict[str, Any]:
+def _window(kernel_size: Pair, pad: Pair, stride: Pair) -> Fields:
     """One field for both axes where the kernel is square; then the height's numbers count."""
     given = {"kernel": kernel_size, "pad": pad, "stride": stride}
     pairs = {name: UnpackVariable(value, 2) for name, value in given.items()}
@@ -98,23 +120,23 @@ def _window(kernel_size: Pair, pad: Pair, stride: Pair) -> dict[str, Any]:
     }
 
 
-def _statistics(bn_params: Mapping[str, Any]) -> dict[str, Any]:
+def _statistics(bn_params: NormFields) -> Fields:
     """The fields of BatchNorm; use_global_stats is the phase's matter where it is not true."""
-    fields: dict[str, Any] = {"param": [FROZEN] * 3, "eps": bn_params.get("eps", 0.001)}
+    fields: Fields = {"param": [FROZEN] * 3, "eps": bn_params.get("eps", 0.001)}
     if bn_params.get("use_global_stats"):
         return fields | {"use_global_stats": True}
     fraction = bn_params.get("moving_average_fraction", 0.999)
     return fields | {"moving_average_fraction": fraction}
 
 
-def _scale(blob: Top, rate: float) -> Any:
+def _scale(blob: Top, rate: float) -> object:
     return layers.Scale(
         blob, in_place=True, bias_term=True, param=[{"lr_mult": rate, "decay_mult": 0}] * 2,
         filler={"type": "constant", "value": 1.0}, bias_filler={"type": "constant", "value": 0.0},
     )  # fmt: skip
 
 
-def _bias(blob: Top, rate: float) -> Any:
+def _bias(blob: Top, rate: float) -> object:
     return layers.Bias(
         blob, in_place=True, param=[{"lr_mult": rate, "decay_mult": 0}],
         filler={"type": "constant", "value": 0.0},
@@ -128,7 +150,7 @@ def same_pad(kernel_size: int, dilation: int) -> int:
 
 def ResBody(
     net: NetSpec, from_layer: str, block_name: str, out2a: int, out2b: int, out2c: int,
-    stride: int, use_branch1: bool, dilation: int = 1, **bn_param: Any,
+    stride: int, use_branch1: bool, dilation: int = 1, **bn_param: Unpack[NormFields],
 ) -> None:  # fmt: skip
     """Add a bottleneck block of a residual net: ``res<block_name>``, with a ReLU in place.
 
@@ -143,16 +165,13 @@ def ResBody(
         bn_param: for :func:`ConvBNLayer`.
     """
     prefix = f"res{block_name}_"
-    names: dict[str, Any] = {
-        "conv_prefix": prefix, "bn_prefix": f"bn{block_name}_", "bn_postfix": "",
-        "scale_prefix": f"scale{block_name}_", "scale_postfix": "",
-    }  # fmt: skip
 
     def branch(name: str, bottom: str, relu: bool, num_output: int, size: int, step: int) -> str:
         spread = dilation if size > 1 else 1
         ConvBNLayer(
             net, bottom, name, True, relu, num_output, size, same_pad(size, spread), step,
-            dilation=spread, **names, **bn_param,
+            dilation=spread, conv_prefix=prefix, bn_prefix=f"bn{block_name}_", bn_postfix="",
+            scale_prefix=f"scale{block_name}_", scale_postfix="", **bn_param,
         )  # fmt: skip
         return f"{prefix}{name}"
 
@@ -171,9 +190,9 @@ def InceptionTower(
     net: NetSpec,
     from_layer: str,
     tower_name: str,
-    layer_params: Iterable[Mapping[str, Any]],
-    **bn_param: Any,
-) -> Any:
+    layer_params: Iterable[Mapping[str, object]],
+    **bn_param: Unpack[NormFields],
+) -> Top:
     """Add layers one behind the other; give the last one's blob.
 
     Each is named ``tower_name/name``. One with "pool" in that name is a Pooling with the fields
@@ -192,7 +211,8 @@ def InceptionTower(
         if "pool" in name:
             net[name] = layers.Pooling(net[from_layer], **fields)
         else:
-            arguments = fields | bn_param
+            arguments = cast("_TowerConv", fields | bn_param)
             ConvBNLayer(net, from_layer, name, True, True, use_scale=False, **arguments)
         from_layer = name
-    return net[from_layer]
+    last: Top = net[from_layer]
+    return last

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from netc.compat.pycaffe.model_libs.blocks import ConvBNLayer, bad
-from netc.compat.pycaffe.net_spec import NetSpec, layers, params
+from netc.compat.pycaffe.model_libs.blocks import ConvBNLayer, Fields, NormFields, T, bad
+from netc.compat.pycaffe.net_spec import Made, NetSpec, Top, layers, params
 from netc.compat.pycaffe.proto import caffe_pb2
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def CreateAnnotatedDataLayer(
     source: str, batch_size: int = 32, backend: int = params.Data.LMDB, output_label: bool = True,
     train: bool = True, label_map_file: str = "", anno_type: int | None = None,
-    transform_param: Mapping[str, Any] | None = None,
-    batch_sampler: Sequence[Mapping[str, Any]] = ({},),
-) -> Any:  # fmt: skip
+    transform_param: Mapping[str, object] | None = None,
+    batch_sampler: Sequence[Mapping[str, object]] = ({},),
+) -> Made:  # fmt: skip
     """An AnnotatedData layer: its blob of pictures, or that and its labels.
 
     Args:
@@ -29,7 +32,7 @@ def CreateAnnotatedDataLayer(
         transform_param: the fields of TransformationParameter.
         batch_sampler: the fields of each BatchSampler.
     """
-    annotated: dict[str, Any] = {
+    annotated: Fields = {
         "label_map_file": label_map_file,
         "batch_sampler": [*batch_sampler],
     }
@@ -48,10 +51,10 @@ def CreateAnnotatedDataLayer(
 class _Priors(NamedTuple):
     """What the prior boxes of one layer are made from."""
 
-    min_sizes: list[float]
-    max_sizes: list[float]
-    aspect_ratios: list[float]
-    step: float | list[float]
+    min_sizes: list[object]
+    max_sizes: list[object]
+    aspect_ratios: list[object]
+    step: object
 
     def at_a_place(self, flip: bool) -> int:
         """Their number at each place of the map."""
@@ -67,35 +70,37 @@ class _Head(NamedTuple):
     lr_mult: float
     kernel_size: int
     pad: int
-    bn_param: Mapping[str, Any]
+    bn_param: NormFields
 
-    def conv(self, bottom: str, name: str, num_output: int, **fields: Any) -> None:
-        """A convolution; its own kernel_size, pad and ReLU count where they are given."""
-        window = {"kernel_size": self.kernel_size, "pad": self.pad, "use_relu": False} | fields
+    def conv(
+        self, bottom: str, name: str, num_output: int, use_relu: bool, size: int, pad: int
+    ) -> None:
+        """A convolution of stride 1."""
         ConvBNLayer(
-            self.net, bottom, name, self.use_batchnorm, num_output=num_output, stride=1,
-            lr_mult=self.lr_mult, **window, **self.bn_param,
+            self.net, bottom, name, self.use_batchnorm, use_relu, num_output, size, pad, 1,
+            lr_mult=self.lr_mult, **self.bn_param,
         )  # fmt: skip
 
-    def rows(self, bottom: str, name: str, num_output: int) -> Any:
+    def rows(self, bottom: str, name: str, num_output: int) -> Top:
         """Predictions as rows, one for each picture: the channels of each place side by side."""
-        self.conv(bottom, name, num_output)
+        self.conv(bottom, name, num_output, False, self.kernel_size, self.pad)
         net = self.net
         net[f"{name}_perm"] = layers.Permute(net[name], order=[0, 2, 3, 1])
         net[f"{name}_flat"] = layers.Flatten(net[f"{name}_perm"], axis=1)
-        return net[f"{name}_flat"]
+        made: Top = net[f"{name}_flat"]
+        return made
 
 
 def CreateMultiBoxHead(
     net: NetSpec, data_layer: str = "data", num_classes: int = 0, from_layers: Sequence[str] = (),
     use_objectness: bool = False, normalizations: Sequence[float] = (), use_batchnorm: bool = True,
-    lr_mult: float = 1, use_scale: bool = True, min_sizes: Sequence[Any] = (),
-    max_sizes: Sequence[Any] = (), prior_variance: Sequence[float] = (0.1,),
-    aspect_ratios: Sequence[Any] = (), steps: Sequence[Any] = (), img_height: int = 0,
+    lr_mult: float = 1, use_scale: bool = True, min_sizes: Sequence[object] = (),
+    max_sizes: Sequence[object] = (), prior_variance: Sequence[float] = (0.1,),
+    aspect_ratios: Sequence[object] = (), steps: Sequence[object] = (), img_height: int = 0,
     img_width: int = 0, share_location: bool = True, flip: bool = True, clip: bool = True,
     offset: float = 0.5, inter_layer_depth: Sequence[int] = (), kernel_size: int = 1, pad: int = 0,
-    conf_postfix: str = "", loc_postfix: str = "", **bn_param: Any,
-) -> list[Any]:  # fmt: skip
+    conf_postfix: str = "", loc_postfix: str = "", **bn_param: Unpack[NormFields],
+) -> list[Top]:  # fmt: skip
     """Add SSD's predictions from some layers: blobs of locations, confidences and prior boxes.
 
     They are named mbox_loc, mbox_conf and mbox_priorbox (and mbox_objectness); each joins those
@@ -128,7 +133,7 @@ def CreateMultiBoxHead(
     head = _Head(net, use_batchnorm, lr_mult, kernel_size, pad, bn_param)
     picture = _picture_size(img_height, img_width)
     common = {"clip": clip, "variance": [*prior_variance], "offset": offset, **picture}
-    kinds: dict[str, list[Any]] = {"loc": [], "conf": [], "priorbox": [], "objectness": []}
+    kinds: dict[str, list[Top]] = {"loc": [], "conf": [], "priorbox": [], "objectness": []}
     for index, blob in enumerate(from_layers):
         blob = _in_front(head, blob, _at(normalizations, index), _at(inter_layer_depth, index))
         given = [_at(sizes, index) for sizes in (min_sizes, max_sizes, aspect_ratios)]
@@ -146,7 +151,7 @@ def CreateMultiBoxHead(
     return list(_joined(net, kinds))
 
 
-def _joined(net: NetSpec, kinds: Mapping[str, list[Any]]) -> Iterator[Any]:
+def _joined(net: NetSpec, kinds: Mapping[str, list[Top]]) -> Iterator[Top]:
     for kind, tops in kinds.items():
         if tops:
             axis = 2 if kind == "priorbox" else 1
@@ -159,7 +164,7 @@ def _check(
     data_layer: str,
     num_classes: int,
     from_layers: Sequence[str],
-    lists: Mapping[str, Sequence[Any]],
+    lists: Mapping[str, Sequence[object]],
 ) -> None:
     if not isinstance(num_classes, int) or num_classes <= 0:
         raise bad(f"`num_classes` is a positive number, not {num_classes!r}")
@@ -171,11 +176,11 @@ def _check(
         raise bad(f"the net has no blob `{data_layer}` yet")
 
 
-def _at(values: Sequence[Any], index: int) -> Any:
+def _at(values: Sequence[T], index: int) -> T | None:
     return values[index] if values else None
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: object) -> list[object]:
     if value is None:
         return []
     return value if isinstance(value, list) else [value]
@@ -197,14 +202,14 @@ def _in_front(head: _Head, blob: str, factor: float | None, depth: int | None) -
         )  # fmt: skip
         blob = f"{blob}_norm"
     if depth:
-        head.conv(blob, f"{blob}_inter", depth, kernel_size=3, pad=1, use_relu=True)
+        head.conv(blob, f"{blob}_inter", depth, True, 3, 1)
         blob = f"{blob}_inter"
     return blob
 
 
 def _prior_boxes(
-    net: NetSpec, blob: str, data: str, priors: _Priors, flip: bool, common: Mapping[str, Any]
-) -> Any:
+    net: NetSpec, blob: str, data: str, priors: _Priors, flip: bool, common: Fields
+) -> Top:
     if priors.max_sizes and len(priors.max_sizes) != len(priors.min_sizes):
         counts = f"{len(priors.max_sizes)} and {len(priors.min_sizes)}"
         raise bad(f"`max_sizes` and `min_sizes` of `{blob}` have the same length, not {counts}")
@@ -217,4 +222,5 @@ def _prior_boxes(
         fields["step"] = priors.step
     name = f"{blob}_mbox_priorbox"
     net[name] = layers.PriorBox(net[blob], net[data], min_size=priors.min_sizes, **fields)
-    return net[name]
+    made: Top = net[name]
+    return made

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
-from netc.compat.pycaffe.model_libs.blocks import ConvBNLayer, InceptionTower
+from netc.compat.pycaffe.model_libs.blocks import ConvBNLayer, Fields, InceptionTower, NormFields
 from netc.compat.pycaffe.net_spec import NetSpec, layers, params
 
-Layer = dict[str, Any]
-Tower = tuple[str, Sequence[Layer]]  # what follows the block's name in the tower's, its layers
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Tower = tuple[str, Sequence[Fields]]  # what follows the block's name in the tower's, its layers
 
 
 def InceptionV3Body(
-    net: NetSpec, from_layer: str, output_pred: bool = False, **bn_param: Any
+    net: NetSpec, from_layer: str, output_pred: bool = False, **bn_param: Unpack[NormFields]
 ) -> NetSpec:
     """Add Inception v3 (Szegedy et al. 2015) with the names of TensorFlow's model; give ``net``.
 
@@ -45,7 +47,7 @@ def _name(number: int) -> str:
     return f"mixed_{number}" if number else "mixed"
 
 
-def _stem(net: NetSpec, last: str, bn_param: dict[str, Any]) -> str:
+def _stem(net: NetSpec, last: str, bn_param: NormFields) -> str:
     """What is in front of the first block; of the numbers, 0 outputs stand for pooling."""
     names = ("conv", "conv_1", "conv_2", "pool", "conv_3", "conv_4", "pool_1")
     sizes = (
@@ -66,7 +68,7 @@ def _stem(net: NetSpec, last: str, bn_param: dict[str, Any]) -> str:
 
 
 def _join(
-    net: NetSpec, last: str, block: str, towers: Iterable[Tower], bn_param: dict[str, Any]
+    net: NetSpec, last: str, block: str, towers: Iterable[Tower], bn_param: NormFields
 ) -> str:
     """Towers side by side, and their channels in one blob."""
     tops = [InceptionTower(net, last, block + name, made, **bn_param) for name, made in towers]
@@ -74,18 +76,18 @@ def _join(
     return f"{block}/join"
 
 
-def _conv(number: int, outputs: int, high: int = 1, wide: int = 0, stride: int = 1) -> Layer:
+def _conv(number: int, outputs: int, high: int = 1, wide: int = 0, stride: int = 1) -> Fields:
     """A convolution that keeps the size, but at stride 2; the kernel is square without ``wide``."""
     name = f"conv_{number}" if number else "conv"
     if not wide:
         pad = high // 2 if stride == 1 else 0
-        window: Layer = {"kernel_size": high, "pad": pad, "stride": stride}
+        window: Fields = {"kernel_size": high, "pad": pad, "stride": stride}
     else:
         window = {"kernel_size": [high, wide], "pad": [high // 2, wide // 2], "stride": [1, 1]}
     return {"name": name, "num_output": outputs, **window}
 
 
-def _pool(pool: int, pad: int, stride: int) -> Layer:
+def _pool(pool: int, pad: int, stride: int) -> Fields:
     return {"name": "pool", "pool": pool, "kernel_size": 3, "pad": pad, "stride": stride}
 
 
@@ -129,7 +131,7 @@ _SMALLEST: Sequence[Tower] = (
 )
 
 
-def _spread(net: NetSpec, last: str, block: str, pool: int, bn_param: dict[str, Any]) -> str:
+def _spread(net: NetSpec, last: str, block: str, pool: int, bn_param: NormFields) -> str:
     """A block whose towers end in a row and a column side by side."""
     one = InceptionTower(net, last, block, [_conv(0, 320)], **bn_param)
     towers = (("/tower", [_conv(0, 384)]), ("/tower_1", [_conv(0, 448), _conv(1, 384, 3)]))

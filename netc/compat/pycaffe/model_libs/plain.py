@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from netc.compat.pycaffe.model_libs.blocks import FROZEN, bad, same_pad
+from netc.compat.pycaffe.model_libs.blocks import FROZEN, Fields, bad, same_pad
 from netc.compat.pycaffe.net_spec import NetSpec, layers, params
 
-_FILLERS: Mapping[str, Any] = {
+_FILLERS: Mapping[str, object] = {
     "weight_filler": {"type": "xavier"},
     "bias_filler": {"type": "constant", "value": 0},
 }
@@ -161,7 +160,7 @@ def _check(net: NetSpec, from_layer: str) -> None:
         raise bad(f"the net has no blob `{from_layer}` yet")
 
 
-def _fields() -> dict[str, Any]:
+def _fields() -> Fields:
     return {"param": _LEARNED, **_FILLERS}
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
-from netc.compat.pycaffe.model_libs.blocks import ConvBNLayer, ResBody
+from netc.compat.pycaffe.model_libs.blocks import ConvBNLayer, NormFields, ResBody
 from netc.compat.pycaffe.net_spec import NetSpec, layers, params
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def ResNet101Body(
@@ -14,7 +17,7 @@ def ResNet101Body(
     from_layer: str,
     use_pool5: bool = True,
     use_dilation_conv5: bool = False,
-    **bn_param: Any,
+    **bn_param: Unpack[NormFields],
 ) -> NetSpec:
     """Add the residual net of 101 layers (He et al. 2015); give ``net``.
 
@@ -33,7 +36,7 @@ def ResNet152Body(
     from_layer: str,
     use_pool5: bool = True,
     use_dilation_conv5: bool = False,
-    **bn_param: Any,
+    **bn_param: Unpack[NormFields],
 ) -> NetSpec:
     """Add the residual net of 152 layers; see :func:`ResNet101Body`."""
     return _residual(net, from_layer, 8, 36, use_pool5, use_dilation_conv5, bn_param)
@@ -41,7 +44,7 @@ def ResNet152Body(
 
 def _residual(
     net: NetSpec, from_layer: str, third: int, fourth: int, pool: bool, dilated: bool,
-    bn_param: dict[str, Any],
+    bn_param: NormFields,
 ) -> NetSpec:  # fmt: skip
     ConvBNLayer(
         net, from_layer, "conv1", True, True, 64, 7, 3, 2, bn_prefix="bn_", bn_postfix="",
