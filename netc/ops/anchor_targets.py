@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from netc.ir.types import Shape, show
 from netc.numeric import np
@@ -67,7 +67,7 @@ _FIELDS: Mapping[str, object] = {
 
 
 def parse_anchor_rules(
-    param_str: str, more: Mapping[str, object] = MappingProxyType({}), **rules: Any
+    param_str: str, more: Mapping[str, object] = MappingProxyType({})
 ) -> AnchorRules:
     """The rules that a ``param_str`` stands for.
 
@@ -75,7 +75,6 @@ def parse_anchor_rules(
         param_str: the text.
         more: further fields that it may have, with their defaults; only ``positive_overlap``,
             the rule ``near``.
-        rules: those that the text does not tell.
 
     Raises:
         ShapeError: with code python-layer, for anything else in the text.
@@ -86,7 +85,7 @@ def parse_anchor_rules(
         tuple(map(float, given["ratios"])), tuple(map(float, given["scales"])), 1, 1, 0.0,
         even=True,
     )  # fmt: skip
-    made = AnchorRules(anchors, int(given["allowed_border"]), **rules)
+    made = AnchorRules(anchors, int(given["allowed_border"]))
     if "positive_overlap" not in more:
         return made
     near = float(given["positive_overlap"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from netc.ops.define import ShapeError
 
+ParamFields = dict[str, Any]  # numbers, text, lists and dicts, as YAML has them
 _SAME = {
     "pre_nms_top_n": "pre_nms_topn", "post_nms_top_n": "post_nms_topn",
     "rpn_pre_nms_top_n": "pre_nms_topn", "rpn_post_nms_top_n": "post_nms_topn",
@@ -19,7 +20,7 @@ _BARE_KEY = re.compile(r"(?m)(^|[,{])(\s*)([A-Za-z_]\w*)(\s*:)")
 _LONGEST = 1000
 
 
-def param_str_fields(param_str: str) -> dict[str, Any]:
+def param_str_fields(param_str: str) -> ParamFields:
     """Fields of a ``param_str`` such as ``'feat_stride': 16``.
 
     Keys are in lower case and spelled as Faster R-CNN does. At most 1000 characters are read.
@@ -33,7 +34,7 @@ def param_str_fields(param_str: str) -> dict[str, Any]:
     return {_SAME.get(str(key).lower(), str(key).lower()): value for key, value in said.items()}
 
 
-def parse_param_str(param_str: str, layer: str, known: Mapping[str, object]) -> dict[str, Any]:
+def parse_param_str(param_str: str, layer: str, known: Mapping[str, object]) -> ParamFields:
     """The fields of a well-known Python layer.
 
     Args:

@@ -16,7 +16,6 @@ from netc.numeric import np
 from netc.ops import windows
 from netc.ops.anchor_targets import (
     AnchorRules,
-    Overlaps,
     anchor_contents,
     anchor_shapes,
     anchor_targets,
@@ -43,10 +42,10 @@ def _faster_rcnn_anchors(param_str: str, inputs: Sequence[Shape]) -> AnchorRules
 
 def _ssh_anchors(param_str: str, inputs: Sequence[Shape]) -> AnchorRules:
     """SSH/layers/anchor_target_layer.py: by scores, where a fifth bottom has them."""
-    return parse_anchor_rules(
-        param_str, {"positive_overlap": 0.5}, overlaps=Overlaps(positives=64, forced=False),
-        never_empty=True, hard=4 if len(inputs) == 5 else None,
-    )  # fmt: skip
+    rules = parse_anchor_rules(param_str, {"positive_overlap": 0.5})
+    overlaps = rules.overlaps._replace(positives=64, forced=False)
+    hard = 4 if len(inputs) == 5 else None
+    return rules._replace(overlaps=overlaps, never_empty=True, hard=hard)
 
 
 def _anchor_shape(

@@ -9,7 +9,6 @@ is first and last frame, which belongs to it; here it is a box one pixel high.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from netc.ir.types import Shape, count, show
 from netc.numeric import np
@@ -19,7 +18,7 @@ from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.boxes import nearest, nms_keep
 from netc.ops.contents import Contents, Windows
 from netc.ops.define import ShapeError
-from netc.ops.param_str import parse_param_str
+from netc.ops.param_str import ParamFields, parse_param_str
 from netc.ops.python import PythonContext
 
 _BASE = 8  # frames of the window that anchors are made from
@@ -41,7 +40,7 @@ def _boxes(windows: AnyArray) -> AnyArray:
     return np.stack([windows[:, 0], zeros, windows[:, 1], zeros], axis=1)
 
 
-def _anchors(given: Mapping[str, Any], steps: int) -> AnyArray:
+def _anchors(given: ParamFields, steps: int) -> AnyArray:
     """Windows at every step, (steps * anchors, 2)."""
     half = (_BASE * np.array(given["scales"], np.float64) - 1) / 2
     centre = (_BASE - 1) / 2
@@ -50,7 +49,7 @@ def _anchors(given: Mapping[str, Any], steps: int) -> AnyArray:
     return (start + own).reshape(-1, 2).astype(np.float32)
 
 
-def _steps(scores: Shape, given: Mapping[str, Any]) -> tuple[int, int]:
+def _steps(scores: Shape, given: ParamFields) -> tuple[int, int]:
     """Numbers of anchors and of steps.
 
     Raises:
@@ -75,7 +74,7 @@ def _rows_first(maps: AnyArray) -> AnyArray:
 # ProposalLayer
 
 
-def _proposal_fields(param_str: str, phase: str) -> dict[str, Any]:
+def _proposal_fields(param_str: str, phase: str) -> ParamFields:
     return parse_param_str(param_str, "ProposalLayer", {**_FIELDS, **_PROPOSAL[phase]})
 
 
@@ -116,7 +115,7 @@ def propose(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[Any
 # AnchorTargetLayer
 
 
-def _anchor_fields(param_str: str) -> dict[str, Any]:
+def _anchor_fields(param_str: str) -> ParamFields:
     return parse_param_str(param_str, "AnchorTargetLayer", {**_FIELDS, "allowed_border": 0})
 
 
