@@ -10,6 +10,7 @@ NO_LABEL = "a layer reads a label that nothing makes in a net to deploy"
 OTHER_TOOL = "written for a tool that draws nets; Caffe has no such layer or number of bottoms"
 TEXT = "not a text that Caffe's parser takes"
 
+_PULL = "BVLC+caffe/@pull-"
 _NORMFACE = "happynear+NormFace/prototxt/"
 _ACTIONS = "opencv+training_toolbox_caffe/models/"
 _ACTION_TEMPLATES = f"{_ACTIONS}templates/person_detection_action_recognition_N_classes/templates/"
@@ -26,6 +27,27 @@ BROKEN: Mapping[str, str] = {
     ),
     "BVLC+caffe/@pull-3419/examples/siamese/mnist_siamese_train_test.prototxt": TEXT,
     "BVLC+caffe/@pull-3419/models/bvlc_googlenet/train_val.prototxt": TEXT,
+    **{
+        f"{_PULL}196/{name}.prototxt": "its memory_data takes a bottom for each top, and has none"
+        for name in ("examples/lenet/lenet", "models/imagenet")
+    },
+    f"{_PULL}216/examples/deepface/deepface_train.prototxt": (
+        "its release has no `locally_connected`, and a kernel of 5 is asked for on 4 rows"
+    ),
+    f"{_PULL}244/examples/new_data_layer/imagenet_train.prototxt": (
+        "`data_blob` is in no message and no layer of its release"
+    ),
+    **{
+        f"{_PULL}601/examples/voc2012-spatial-pyramid-pooling/spp_net_region_classifier_{name}"
+        ".prototxt": "its data layer reads one record for ever, and never shapes its tops"
+        for name in ("test", "train")
+    },
+    f"{_PULL}1278/examples/siamese/mnist_siamese_train_test.prototxt": (
+        "4 bottoms of ContrastiveLoss without `label_type: CATEGORY`, at which it stops"
+    ),
+    "BVLC+caffe/@tag-v0.9999/examples/cifar10/cifar10_full.prototxt": (
+        "`norm_region` in `pooling_param`, a field that no release has there"
+    ),
     **{
         f"{_PWC}{name}": TEMPLATE
         for name in (

@@ -25,7 +25,7 @@ from typing import Literal
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.broken import BROKEN
-from benchmarks.seeded import seeded_inputs, seeded_weights
+from benchmarks.seeded import seeded_inputs, seeded_weights, with_seeded_files
 from netc.analysis.batch import with_batch
 from netc.analysis.cost import graph_cost
 from netc.analysis.example_shapes import example_shapes
@@ -278,7 +278,7 @@ def sized(text: NetText, phase: str, stages: Sequence[str], batch: int | None = 
 
 def _run(graph: Graph, phase: str) -> None:
     """A forward pass; in TRAIN with the gradients of what is trained."""
-    loaded, _ = assign(graph, seeded_weights(graph))
+    loaded, _ = assign(with_seeded_files(graph), seeded_weights(graph))
     net = CompiledNet(loaded, "cpu", Options((), False, None, None, None))
     feeds = seeded_inputs(graph)
     if phase == "TRAIN":

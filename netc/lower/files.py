@@ -11,9 +11,10 @@ from netc.diagnostics import Diagnostic, NetcError, NetcWarning, render
 from netc.ir.graph import Array, Graph, Node, Parameter
 from netc.numeric import np
 from netc.ops.catalog import CATALOG
-from netc.ops.define import ShapeError
+from netc.ops.define import BlobFile, ShapeError
 from netc.ops.filler import Filler
 from netc.paths import named_file
+from netc.weights.hdf5 import load_data_set
 from netc.weights.mean import load_blob
 
 _LARGEST_FILE = 64 << 20  # bytes of a list; a few million images
@@ -80,12 +81,19 @@ def _with_file(graph: Graph, node: Node, folder: Path | None, outside: bool) -> 
             raise
         warnings.warn(render(_without(node, error.diagnostics[0])), NetcWarning, stacklevel=3)
         return node
-    read = load_sizes if rule.sizes else load_numbers if rule.numbers else load_blob
     shapes = [graph.shape(value) for value in node.inputs]
     try:
-        return replace(node, params=rule.given(node.params, shapes, path, read(path)))
+        return replace(node, params=rule.given(node.params, shapes, path, _read(rule, path)))
     except ShapeError as fault:
         raise NetcError(Diagnostic(fault.code, fault.message, node.span)) from None
+
+
+def _read(rule: BlobFile[object], path: str) -> Array:
+    """The array of a file of the rule's format."""
+    if rule.data_set:
+        return load_data_set(path, rule.data_set)
+    read = load_sizes if rule.sizes else load_numbers if rule.numbers else load_blob
+    return read(path)
 
 
 def _without(node: Node, why: Diagnostic) -> Diagnostic:

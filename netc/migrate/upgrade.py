@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from netc.migrate.axes import rename_axes
 from netc.migrate.batch_norm import freeze_statistics, statistics_first
+from netc.migrate.bottoms import name_cropped_sizes, share_parameters
 from netc.migrate.change import Change, Step
 from netc.migrate.data_transform import move_data_transforms
 from netc.migrate.dilation import rename_holes
+from netc.migrate.fused_layers import split_fused
 from netc.migrate.inputs import inputs_to_layers
 from netc.migrate.priors import write_priors
 from netc.migrate.v0 import upgrade_v0
@@ -25,6 +27,9 @@ STEPS: tuple[Step, ...] = (
     rename_axes,
     rename_holes,
     write_priors,
+    name_cropped_sizes,
+    share_parameters,
+    split_fused,
 )
 
 

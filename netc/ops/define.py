@@ -162,6 +162,8 @@ class BlobFile(Generic[P]):
         sizes: the file is a text, name, height and width of an image on each line, and gives an
             array (images, 2); else it holds a BlobProto.
         numbers: the file is a text of numbers, which gives a vector.
+        data_set: the name of the array in an HDF5 file, which it then is; "" for none.
+        example: (params, input shapes) -> a shape that the array may have; None where any serves.
         optional: the layer does without the file, with a warning.
     """
 
@@ -170,6 +172,8 @@ class BlobFile(Generic[P]):
     sizes: bool = False
     optional: bool = False
     numbers: bool = False
+    data_set: str = ""
+    example: Callable[[P, Sequence[Shape]], Shape] | None = None
 
 
 class TypeReading(NamedTuple):

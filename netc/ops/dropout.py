@@ -48,7 +48,7 @@ def _parse_dropout(layer: Message, context: LayerContext) -> DropoutParams:
     """Parameters of dropout_layer.cpp, with the forks' ``scale_train`` and SegNet's sampling."""
     message = reject_unknown_fields(
         layer.get("dropout_param"),
-        *("dropout_ratio", "scale_train", "random_seed", "sample_weights_test"),
+        *("dropout_ratio", "scale_train", "random_seed", "sample_weights_test", "scale_test"),
     )
     ratio = message.get("dropout_ratio")
     if not 0 <= ratio < 1:
@@ -59,7 +59,9 @@ def _parse_dropout(layer: Message, context: LayerContext) -> DropoutParams:
             "it is the share that is dropped; what stays is divided by 1 minus it",
         )
     sample = context.phase == "TRAIN" or fork_field(message, "sample_weights_test", False)
-    scaled_in_training = fork_field(message, "scale_train", True)
+    # BVLC's pull request 5779 says by `scale_test` what others say by `scale_train: false`.
+    later = fork_field(message, "scale_test", False)
+    scaled_in_training = fork_field(message, "scale_train", True) and not later
     scale = 1 / (1 - ratio) if scaled_in_training else 1.0
     if not sample:
         scale = 1.0 if scaled_in_training else 1 - ratio

@@ -39,6 +39,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import required_number
+from netc.ops.output_boxes import Resized, in_pixels, parse_resized
 from netc.ops.role import Role
 from netc.schema.message import Message
 
@@ -54,6 +55,7 @@ class EvaluateParams:
         difficult: whether true boxes marked difficult count.
         source: path of the file of the images' sizes, as it is written; None for none.
         sizes: height and width of each image in pixels; empty where boxes are compared as they are.
+        resized: how images were made the net's input, which is undone where there are ``sizes``.
     """
 
     classes: int
@@ -62,11 +64,12 @@ class EvaluateParams:
     difficult: bool
     source: str | None
     sizes: tuple[tuple[float, float], ...] = ()
+    resized: Resized | None = None
 
 
 def _parse(layer: Message, context: LayerContext) -> EvaluateParams:
     names = ("num_classes", "background_label_id", "overlap_threshold", "evaluate_difficult_gt",
-             "name_size_file")  # fmt: skip
+             "name_size_file", "resize_param")  # fmt: skip
     param = reject_unknown_fields(layer.get("detection_evaluate_param"), *names)
     return EvaluateParams(
         required_number(param, "num_classes"),
@@ -74,6 +77,7 @@ def _parse(layer: Message, context: LayerContext) -> EvaluateParams:
         param.get("overlap_threshold"),
         param.get("evaluate_difficult_gt"),
         param.get("name_size_file") or None,
+        resized=parse_resized(param) if context.bottoms == 2 else None,
     )
 
 
@@ -110,8 +114,12 @@ def _evaluate(params: EvaluateParams, inputs: Arrays, weights: Arrays) -> tuple[
     found, truth = (np.asarray(array)[0, 0] for array in inputs)
     ends = np.flatnonzero(truth[:, 0].astype(np.int64) == -1)
     truth = truth[: ends[0]] if len(ends) else truth
-    scales = {image: size[::-1] for image, size in _by_image(found, params.sizes).items()}
-    rows = _rows(params, found, truth, scales, border=int(bool(params.sizes)))
+    sizes = _by_image(found, params.sizes)
+
+    def placed(image: int, boxes: AnyArray) -> AnyArray:
+        return in_pixels(boxes, sizes[image], params.resized) if image in sizes else boxes
+
+    rows = _rows(params, found, truth, placed, border=int(bool(params.sizes)))
     return (rows.reshape(1, 1, -1, 5),)
 
 
@@ -126,7 +134,14 @@ def _evaluate_rows(params: EvaluateParams, inputs: Arrays, weights: Arrays) -> t
         for image, size in _by_image(found, params.sizes).items()
         if image < len(sizes)
     }
-    return (_rows(params, found, truth, scales, border=1).reshape(-1, 5, 1, 1),)
+
+    def placed(image: int, boxes: AnyArray) -> AnyArray:
+        return boxes * np.tile(np.array(scales.get(image, (1, 1)), np.float32), 2)
+
+    return (_rows(params, found, truth, placed, border=1).reshape(-1, 5, 1, 1),)
+
+
+_Placing = Callable[[int, AnyArray], AnyArray]  # (image, boxes) -> boxes in pixels
 
 
 def _by_image(
@@ -141,7 +156,7 @@ def _rows(
     params: EvaluateParams,
     found: AnyArray,
     truth: AnyArray,
-    scales: dict[int, tuple[float, float]],
+    placed: _Placing,
     border: int,
 ) -> AnyArray:
     found = found[(found[:, 0].astype(np.int64) != -1) & (found[:, 1].astype(np.int64) != -1)]
@@ -150,7 +165,7 @@ def _rows(
     rows: list[_Row] = [
         (-1, label, float((labels == label).sum()), -1, -1) for label in _classes(params)
     ]
-    rows += _judged(params, found, truth, scales, border)
+    rows += _judged(params, found, truth, placed, border)
     return np.array(rows, np.float32)
 
 
@@ -161,7 +176,7 @@ def _judged(
     params: EvaluateParams,
     found: AnyArray,
     truth: AnyArray,
-    scales: dict[int, tuple[float, float]],
+    placed: _Placing,
     border: int,
 ) -> Iterator[_Row]:
     """Rows of the detections, by image, class and, where there are true boxes, score."""
@@ -171,8 +186,7 @@ def _judged(
         own = truth[(truth[:, 0] == image) & (truth[:, 1] == label)]
         if len(own):
             some = some[np.argsort(-some[:, 2], kind="stable")]
-        scale = np.tile(np.array(scales.get(image, (1, 1)), np.float32), 2)
-        table = _overlaps(some[:, 3:7] * scale, own[:, 3:7] * scale, border)
+        table = _overlaps(placed(image, some[:, 3:7]), placed(image, own[:, 3:7]), border)
         taken = np.zeros(len(own), dtype=bool)
         for row, overlap in zip(some, table, strict=True):
             right, wrong = _verdict(params, overlap, own, taken)

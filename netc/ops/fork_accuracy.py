@@ -1,7 +1,8 @@
-"""Accuracies of forks, and a margin: EltwiseAccuracy, LabelsequenceAccuracy, LabelSpecificAdd.
+"""Accuracies of forks, and a margin: EltwiseAccuracy, LabelsequenceAccuracy, AccuracyRegression.
 
 eltwise_accuracy_layer.cpp of HyeonwooNoh/caffe (DeconvNet), labelsequence_accuracy_layer.cpp of
-yalecyu/crnn.caffe, label_specific_add_layer.cpp of opencv/training_toolbox_caffe.
+yalecyu/crnn.caffe, label_specific_add_layer.cpp of opencv/training_toolbox_caffe,
+accuracy_regression_layer.cpp of BVLC's pull request 1378.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from netc.ir.types import Shape, count, show
+from netc.ir.types import Shape, count, dims, show
 from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays, namespace, quietly
 from netc.ops.contents import label_along
@@ -17,6 +18,7 @@ from netc.ops.cost import per_input, per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
 from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.labels import check_batch, check_label_count, class_labels, parse_ignore_label
+from netc.ops.numbers import number
 from netc.schema.message import Message
 
 
@@ -182,4 +184,43 @@ LABEL_SPECIFIC_ADD = OpDef(
     family="loss",
 )
 
-OPS = (ELTWISE_ACCURACY, LABELSEQUENCE_ACCURACY, LABEL_SPECIFIC_ADD)
+
+def _parse_regression(layer: Message, context: LayerContext) -> int:
+    """How many scores there must be at least: ``top_k`` is checked, and else does nothing."""
+    return number(reject_unknown_fields(layer.get("accuracy_param"), "top_k"), "top_k", 1)
+
+
+def _regression_shape(params: int, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    data, label = inputs
+    check_batch(data, label)
+    if len(data) > 4 or len(label) > 4 or dims(data) != dims(label):
+        raise ShapeError(f"both bottoms must be alike, they are {show(data)} and {show(label)}")
+    if params > count(data, 1):
+        raise ShapeError(
+            f"`top_k` {params} is more than the {count(data, 1)} numbers of an item of {show(data)}"
+        )
+    return ((1, 1, 1, 1),)
+
+
+@quietly
+def _regression(params: int, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    """Half the sum of absolute differences, for an item: where two numbers are a point's."""
+    data, label = inputs
+    xp = namespace(data)
+    total = xp.abs(data.reshape(-1) - label.reshape(-1)).sum(dtype=np.float64)
+    return (xp.asarray(total / len(data) / 2).astype(data.dtype).reshape(1, 1, 1, 1),)
+
+
+ACCURACY_REGRESSION = OpDef(
+    name="AccuracyRegression",
+    arity=Arity((2, 2), (1, 1)),
+    params=_parse_regression,
+    shape=_regression_shape,
+    cost=per_input(2),
+    window=full_extent,
+    memory=copies(4),
+    reference=_regression,
+    family="loss",
+)
+
+OPS = (ELTWISE_ACCURACY, LABELSEQUENCE_ACCURACY, LABEL_SPECIFIC_ADD, ACCURACY_REGRESSION)

@@ -21,7 +21,9 @@ from netc.ops.define import (
     LayerContext,
     OpDef,
     ShapeError,
+    TypeReading,
     copies,
+    erased,
     full_extent,
     same_shape,
 )
@@ -229,6 +231,15 @@ def _pairwise(params: PairwiseParams, inputs: Arrays, weights: Arrays) -> tuple[
     return (np.asarray(loss, inputs[0].dtype),)
 
 
+def _of_one_batch(layer: Message) -> TypeReading | None:
+    """The deep hashing network's PairwiseLoss compares a batch with itself: it has two bottoms."""
+    if len(layer.get("bottom")) != 2:
+        return None
+    from netc.ops.deep_hashing import PAIRWISE_OF_BATCH
+
+    return TypeReading(erased(PAIRWISE_OF_BATCH))
+
+
 PAIRWISE_LOSS = OpDef(
     name="PairwiseLoss",
     arity=Arity((4, 4), (1, 1), optional_top=True),
@@ -241,6 +252,7 @@ PAIRWISE_LOSS = OpDef(
     loss=True,
     family="loss",
     host=True,
+    reading=_of_one_batch,
 )
 
 OPS = (SCALE_TANH, HASHING_LOSS, PAIRWISE_LOSS)

@@ -39,7 +39,7 @@ OPS: Mapping[str, str] = {
     "smooth_l1": "SmoothL1Loss SmoothL1LossOHEM",
     "hard_examples": "SoftmaxWithLossOHEM BoxAnnotatorOHEM",
     "accuracy": "Accuracy",
-    "fork_accuracy": "EltwiseAccuracy LabelsequenceAccuracy LabelSpecificAdd",
+    "fork_accuracy": ("EltwiseAccuracy LabelsequenceAccuracy LabelSpecificAdd AccuracyRegression"),
     "recurrent": "LSTM RNN LSTMUnit",
     "python": "Python",
     "rectifiers": "ReLU ReLU6 PReLU",
@@ -126,6 +126,11 @@ OPS: Mapping[str, str] = {
     "sum_pooling": "SumPooling",
     "deformable_regions": "DeformablePSROIPooling",
     "warp_ctc": "WarpCTCLoss",
+    "deep_hashing": "QuantizationLoss",
+    "top_k": "TopK",
+    "faster_rcnn_output": "FasterRcnnDetectionOutput",
+    "wasserstein": "WassersteinLoss",
+    "fork_pooling": "SaliencyPooling",
     "frcnn": "FrcnnProposal FrcnnAnchorTarget FrcnnProposalTarget",
     "small_losses": (
         "ManhattanLoss K1_EuclideanLoss K2_EuclideanLoss SigmoidCrossEntropyBalanceLoss"
@@ -153,10 +158,14 @@ READINGS: Mapping[str, str] = {
     "window_pooling": "ROIPoolingOfWindows",
     "detection_corners": "DetectionOutputCorners",
     "sized_upsampling": "UpsampleSized",
+    "deep_hashing": "PairwiseLossOfBatch",
+    "yolo_boxes": "YoloBoxes",
+    "pooling": "PoolingLeast",
     "sampled_regions": "ROIAlignGreatest ROIAlignMean",
 }
 
 OTHER_NAMES: Mapping[str, str] = {
+    "metric_losses": "SVRLoss",
     "normalization": "VoxelSoftmax",
     "cross_entropy": "VoxelSoftmaxLoss",
     "convolution": (

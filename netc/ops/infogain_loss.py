@@ -140,6 +140,10 @@ def _infogain_file(params: InfogainLossParams) -> str | None:
     return params.source
 
 
+def _matrix_shape(params: InfogainLossParams, inputs: Sequence[Shape]) -> Shape:
+    return (inputs[0][params.axis],) * 2
+
+
 def _with_matrix(
     params: InfogainLossParams, inputs: Sequence[Shape], path: str, blob: Array
 ) -> InfogainLossParams:
@@ -159,7 +163,7 @@ INFOGAIN_LOSS = OpDef(
     reference=_infogain,
     loss=True,
     contents=label_along,
-    blob_file=BlobFile(_infogain_file, _with_matrix),
+    blob_file=BlobFile(_infogain_file, _with_matrix, example=_matrix_shape),
     family="loss",
 )
 

@@ -8,7 +8,7 @@ Song et al. 2016 (rksltnl); sigmoid_cross_entropy_loss_layer.cpp of daijifeng001
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netc.ir.types import Shape, count, show
 from netc.numeric import np
@@ -27,6 +27,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.labels import check_batch
+from netc.ops.loss import ONE_LOSS
 from netc.schema.message import Message
 
 
@@ -265,3 +266,11 @@ WEIGHTED_CROSS_ENTROPY = OpDef(
 
 READINGS = (WEIGHTED_CROSS_ENTROPY,)
 OPS = (L1_LOSS, LIFTED_STRUCT)
+
+
+def _parse_svr(layer: Message, context: LayerContext) -> L1Params:
+    """SVRLoss of BVLC's pull request 5779 (svr_loss_layer.cpp): absolute differences, no fields."""
+    return L1Params(False, False, False, 0.0, 0.0)
+
+
+OTHER_NAMES = {"SVRLoss": replace(L1_LOSS, arity=ONE_LOSS, params=_parse_svr)}

@@ -7,7 +7,18 @@ from dataclasses import dataclass, field
 
 from netc.ir.types import Shape, count, show
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.define import WHOLE, Arity, Cost, LayerContext, OpDef, ShapeError, Stand, Window
+from netc.ops.define import (
+    WHOLE,
+    Arity,
+    Cost,
+    LayerContext,
+    OpDef,
+    ShapeError,
+    Stand,
+    TypeReading,
+    Window,
+    erased,
+)
 from netc.ops.fields import fork_field, reject_unknown_fields
 from netc.ops.numbers import conflict, lone, number, one_of
 from netc.ops.pooling3d import POOLING_3D, Pooling3DParams, each_axis
@@ -47,8 +58,15 @@ class PoolingParams:
 
 
 def _parse(layer: Message, context: LayerContext) -> PoolingParams:
+    return parse_pooling(layer, context)
+
+
+def parse_pooling(
+    layer: Message, context: LayerContext, method: str | None = None
+) -> PoolingParams:
+    """The parameters of a layer with ``pooling_param``; ``method`` stands for its `pool`."""
     message = reject_unknown_fields(layer.get("pooling_param"), *_FIELDS)
-    method = one_of(message, "pool", METHODS)
+    method = method or one_of(message, "pool", METHODS)
     if context.tops > 1 and method != "MAX":
         raise message.error(
             "pool",
@@ -214,7 +232,10 @@ def pooling_cost(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequen
     return Cost(operations=count(outputs[0]) * seen[0] * seen[1])
 
 
-def _window(params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> Window:
+def pooling_window(
+    params: PoolingParams, inputs: Sequence[Shape], outputs: Sequence[Shape]
+) -> Window:
+    """Window rule: what an output element sees."""
     return WHOLE if params.window.whole else Window.of(pooling_axes(params, inputs[0]))
 
 
@@ -261,6 +282,13 @@ def _of_volumes(params: PoolingParams, inputs: Sequence[Shape]) -> Stand | None:
     return Stand(POOLING_3D.name, Pooling3DParams(params.method, cube, params.ceil))
 
 
+def _other_pooling(layer: Message) -> TypeReading | None:
+    """Pooling of volumes, or of the least elements (BVLC's pull request 5779)."""
+    if layer.get("pooling_param").get("pool") != "MIN":
+        return each_axis(layer)
+    return TypeReading(erased(LEAST_POOLING))
+
+
 POOLING = OpDef(
     name="Pooling",
     draws=is_stochastic,
@@ -269,13 +297,37 @@ POOLING = OpDef(
     params=_parse,
     shape=pooled_shape,
     cost=pooling_cost,
-    window=_window,
+    window=pooling_window,
     reference=pool,
     family="pooling",
     role=Role.POOLING,
-    reading=each_axis,
+    reading=_other_pooling,
     by_shape=_of_volumes,
 )
 
+# The least element of each window: `pool: MIN` of BVLC's pull request 5779.
+
+
+def _parse_least(layer: Message, context: LayerContext) -> PoolingParams:
+    return parse_pooling(layer, context, method="MAX")
+
+
+def _least(params: PoolingParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
+    """The least element of each window, and with ``mask`` the first place where it stands."""
+    found, *where = pool(params, [-inputs[0]], weights)
+    return (-found, *where)
+
+
+LEAST_POOLING = OpDef(
+    name="PoolingLeast",
+    arity=Arity((1, 1), (1, 2)),
+    params=_parse_least,
+    shape=pooled_shape,
+    cost=pooling_cost,
+    window=pooling_window,
+    reference=_least,
+    family="pooling",
+)
 
 OPS = (POOLING,)
+READINGS = (LEAST_POOLING,)

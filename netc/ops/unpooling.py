@@ -11,7 +11,7 @@ from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
-from netc.ops.fields import reject_unknown_fields
+from netc.ops.fields import bad_value, reject_unknown_fields
 from netc.ops.numbers import conflict, lone, number
 from netc.schema.message import Message
 
@@ -27,17 +27,21 @@ class UnpoolingParams:
             element; "AVE" spreads it evenly over the window, "TILE" copies it to all of it.
         kernel, stride: of the window, height and width.
         size: the top's height and width; None where they follow from the window.
+        exact: the windows alone give the size, also where the stride is greater than they are.
     """
 
     kind: str
     kernel: tuple[int, int]
     stride: tuple[int, int]
     size: tuple[int, int] | None
+    exact: bool = False
 
 
 def _parse(layer: Message, context: LayerContext) -> UnpoolingParams:
     names = ("kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w", "unpool_size",
              "unpool_h", "unpool_w", "unpool", "pad")  # fmt: skip
+    if layer.has("pooling_param") and not layer.has("unpooling_param"):
+        return _parse_pooled(layer.get("pooling_param"), context)
     p = reject_unknown_fields(layer.get("unpooling_param"), *names)
     kind = p.get("unpool") if p.has("unpool") else "MAX"
     if kind not in _KINDS or p.get("pad"):
@@ -51,6 +55,28 @@ def _parse(layer: Message, context: LayerContext) -> UnpoolingParams:
     if kernel is None:
         raise p.error(None, "missing-field", "`kernel_size` is not given", "add `kernel_size: 2`")
     return UnpoolingParams(kind, kernel, stride, _pair(p, "unpool_size", "unpool"))
+
+
+def _parse_pooled(message: Message, context: LayerContext) -> UnpoolingParams:
+    """The fields of the pooling that is undone (unpooling_layer.cpp of BVLC's pull request 3376).
+
+    It takes a mask, and knows MAX alone.
+    """
+    names = ("pool", "kernel_size", "kernel_h", "kernel_w", "stride", "stride_h", "stride_w")
+    p = reject_unknown_fields(message, *names)
+    if p.get("pool") != "MAX":
+        raise bad_value(p, "pool", "must be MAX", "no other pooling is undone there")
+    if context.bottoms < 2:
+        raise p.error(
+            None,
+            "bottom-count",
+            "Unpooling with `pooling_param` takes 2 bottoms, the second the mask",
+            "name the second top of the pooling that it undoes",
+        )
+    kernel, stride = _pair(p, "kernel_size", "kernel"), _pair(p, "stride", "stride") or (1, 1)
+    if kernel is None:
+        raise p.error(None, "missing-field", "`kernel_size` is not given", "add `kernel_size: 2`")
+    return UnpoolingParams("MAX", kernel, stride, None, exact=True)
 
 
 def _pair(message: Message, both: str, each: str) -> tuple[int, int] | None:
@@ -69,7 +95,7 @@ def _size(params: UnpoolingParams, shape: Shape) -> tuple[int, int]:
     if params.size:
         return params.size
     rows, columns = (
-        max((size - 1) * stride + kernel, size * stride + 1)
+        max((size - 1) * stride + kernel, 0 if params.exact else size * stride + 1)
         for size, stride, kernel in zip(shape[2:], params.stride, params.kernel, strict=True)
     )
     return rows, columns

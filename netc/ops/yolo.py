@@ -7,73 +7,38 @@ all images of a batch go through one non-maximum suppression, and every row name
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from netc.ir.types import Shape, show
+from netc.ir.types import Shape
 from netc.numeric import np
-from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.cost import per_input
-from netc.ops.define import Arity, LayerContext, OpDef, Parse, ShapeError, copies, full_extent
+from netc.ops.define import (
+    Arity,
+    LayerContext,
+    OpDef,
+    Parse,
+    Stand,
+    TypeReading,
+    copies,
+    erased,
+    full_extent,
+)
 from netc.ops.fields import reject_unknown_fields
-from netc.ops.normalization import softmax
 from netc.ops.numbers import required_number
 from netc.ops.role import Role
+from netc.ops.yolo_boxes import YOLO_BOXES, YoloBoxesParams
 from netc.ops.yolo_overlap import nms_keep
+from netc.ops.yolo_parts import (
+    YoloParams,
+    anchors_of,
+    level_rows,
+    mask_of,
+    parse_v2,
+    yolo_shape,
+)
 from netc.schema.message import Message
-
-
-@dataclass(frozen=True, slots=True)
-class YoloParams:
-    """Anchors, and which boxes are given, as rows of image, class, score and corners.
-
-    Args:
-        classes: how many, without a background.
-        anchors: width and height of each, in cells, or in pixels where there are ``scales``.
-        levels: indices of the anchors of each bottom.
-        scales: pixels of a cell of each bottom; None where anchors are in cells.
-        score: least confidence, exclusive with ``each``.
-        overlap: a box that overlaps a better one by this or more is dropped.
-        each: every class above ``score`` gives a box, scored by a sigmoid (YOLOv3); else the best
-            class alone, scored by a softmax.
-    """
-
-    classes: int
-    anchors: tuple[tuple[float, float], ...]
-    levels: tuple[tuple[int, ...], ...]
-    scales: tuple[int, ...] | None
-    score: float
-    overlap: float
-    each: bool
-
-
-def anchors_of(param: Message) -> tuple[tuple[float, float], ...]:
-    """Width and height of each anchor in ``biases``.
-
-    Raises:
-        NetcError: value-count, for no or an odd number of values.
-    """
-    values = param.get("biases")
-    if not values or len(values) % 2:
-        raise param.error(
-            "biases" if values else None,
-            "value-count",
-            f"`biases` are widths and heights of anchors, and there are {len(values)}",
-        )
-    return tuple(zip(values[::2], values[1::2], strict=True))
-
-
-def mask_of(param: Message, anchors: int) -> tuple[int, ...]:
-    """Indices of a level's anchors in ``mask``; ``anchors`` is how many there are.
-
-    Raises:
-        NetcError: out-of-range, for one that there is not.
-    """
-    mask: tuple[int, ...] = param.get("mask")
-    if any(at >= anchors for at in mask):
-        raise param.error("mask", "out-of-range", f"`mask` names one of {anchors} anchors")
-    return mask
 
 
 def _parse_v3(layer: Message, context: LayerContext) -> YoloParams:
@@ -99,36 +64,9 @@ def _parse_v3(layer: Message, context: LayerContext) -> YoloParams:
     )
 
 
-def _parse_v2(layer: Message, context: LayerContext) -> YoloParams:
-    names = ("side", "num_classes", "num_box", "coords", "confidence_threshold", "nms_threshold",
-             "biases", "label_map_file")  # fmt: skip
-    p = reject_unknown_fields(layer.get("yolo_detection_output_param"), *names)
-    anchors, number = anchors_of(p), p.get("num_box")
-    if len(anchors) < number:
-        raise p.error("num_box", "value-count", f"{number} anchors are asked for, and "
-                      f"`biases` has {len(anchors)}")  # fmt: skip
-    levels = (tuple(range(number)),) * context.bottoms
-    limits = p.get("confidence_threshold"), p.get("nms_threshold")
-    return YoloParams(required_number(p, "num_classes"), anchors, levels, None, *limits, False)
-
-
-def _shape(params: YoloParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
-    """Where every anchor gives a box of every class: how many do is known only from the data."""
-    boxes = 0
-    for shape, level in zip(inputs, params.levels, strict=True):
-        wanted = len(level) * (5 + params.classes)
-        if len(shape) != 4 or shape[1] != wanted:
-            raise ShapeError(
-                f"{len(level)} anchors with {params.classes} classes need {wanted} channels, a "
-                f"bottom is {show(shape)}"
-            )
-        boxes += shape[0] * shape[2] * shape[3] * len(level)
-    return ((1, 1, max(1, boxes * (params.classes if params.each else 1)), 7),)
-
-
 @quietly
 def _detect(params: YoloParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArray, ...]:
-    found = [_level(params, at, np.asarray(array)) for at, array in enumerate(inputs)]
+    found = [level_rows(params, at, np.asarray(array)) for at, array in enumerate(inputs)]
     rows = np.concatenate(found)
     rows = rows[np.argsort(-rows[:, 1], kind="stable")]
     rows = rows[nms_keep(rows[:, 2:].astype(np.float32), params.overlap)]
@@ -141,37 +79,36 @@ def _detect(params: YoloParams, inputs: Arrays, weights: Arrays) -> tuple[AnyArr
     return (np.concatenate(made, axis=1).astype(np.float32).reshape(1, 1, -1, 7),)
 
 
-def _level(params: YoloParams, at: int, x: AnyArray) -> AnyArray:
-    """Rows of class, confidence, centre and size, by image, cell, anchor and class."""
-    number, _, rows, columns = x.shape
-    level = params.levels[at]
-    x = x.reshape(number, len(level), -1, rows, columns).transpose(0, 3, 4, 1, 2)
-    across, down = np.meshgrid(np.arange(columns), np.arange(rows))
-    cells = np.array([columns, rows], np.float32)
-    centre = (sigmoid(x[..., :2]) + np.stack([across, down], axis=-1)[None, :, :, None]) / cells
-    image = cells if params.scales is None else cells * params.scales[at]
-    size = np.exp(x[..., 2:4]) * np.array([params.anchors[i] for i in level], np.float32) / image
-    boxes = np.concatenate([centre, size], axis=-1).astype(np.float32)
-    if params.each:
-        scores = sigmoid(x[..., 5:]) * sigmoid(x[..., 4:5])
-        chosen = np.nonzero(scores > np.float32(params.score))
-        label, score = chosen[4], scores[chosen]
-    else:
-        best = softmax(x[..., 5:], 4)
-        scores = best.max(axis=4) * sigmoid(x[..., 4])
-        chosen = np.nonzero(scores >= np.float32(params.score))
-        label, score = x[..., 5:].argmax(axis=4)[chosen], scores[chosen]
-    return np.concatenate([label[:, None], score[:, None], boxes[chosen[:4]]], axis=1)
+def _opencl_reading(layer: Message) -> TypeReading | None:
+    """BVLC's OpenCL branch, whose own fields are written; its second bottom is the picture."""
+    param = layer.get("yolo_detection_output_param")
+    own = ("ssd_format", "visualize", "visualize_threshold", "save_file")
+    if not any(name in param.type.fields and param.has(name) for name in own):
+        return None
+    return TypeReading(erased(YOLO_BOXES))
+
+
+def _beside_pictures(params: YoloParams, inputs: Sequence[Shape]) -> Stand | None:
+    """The OpenCL branch's, where the second bottom is no map of boxes but the picture."""
+    wanted = len(params.levels[0]) * (5 + params.classes)
+    if len(inputs) != 2 or inputs[0][1:2] != (wanted,) or inputs[1][1:2] == (wanted,):
+        return None
+    alone = replace(params, levels=params.levels[:1])
+    return Stand(YOLO_BOXES.name, YoloBoxesParams(alone, corners=False))
 
 
 def _output(
-    name: str, bottoms: tuple[int, int | None], parse: Parse[YoloParams]
+    name: str,
+    bottoms: tuple[int, int | None],
+    parse: Parse[YoloParams],
+    reading: Callable[[Message], TypeReading | None] | None = None,
+    by_shape: Callable[[YoloParams, Sequence[Shape]], Stand | None] | None = None,
 ) -> OpDef[YoloParams]:
     return OpDef(
         name=name,
         arity=Arity(bottoms, (1, 1)),
         params=parse,
-        shape=_shape,
+        shape=yolo_shape,
         cost=per_input(10),
         window=full_extent,
         memory=copies(12),
@@ -180,10 +117,12 @@ def _output(
         role=Role.BOX_ROWS,
         family="loss",
         host=True,
+        reading=reading,
+        by_shape=by_shape,
     )
 
 
 OPS = (
     _output("Yolov3DetectionOutput", (1, None), _parse_v3),
-    _output("YoloDetectionOutput", (1, 2), _parse_v2),
+    _output("YoloDetectionOutput", (1, 2), parse_v2, _opencl_reading, _beside_pictures),
 )

@@ -33,8 +33,8 @@ from netc.ops.darknet import (
 from netc.ops.define import LayerContext, ShapeError
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import required_number
-from netc.ops.yolo import anchors_of, mask_of
 from netc.ops.yolo_overlap import DIOU, IOU, MSE, growth, likeness
+from netc.ops.yolo_parts import anchors_of, mask_of
 from netc.schema.message import Message
 
 

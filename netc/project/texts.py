@@ -30,6 +30,8 @@ _STEPS = {
     "batch-norm-order": "the order of NVIDIA's first BatchNorm",
     "axes": "axes",
     "dilation": "`hole` as `dilation`",
+    "bottoms": "bottoms that a field names or counts",
+    "fused": "fused layers, one by one",
     "solver": "the solver's type",
 }
 _NETS = ("net", "train_net", "test_net")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import h5py
 
 _MAX_DEPTH = 64  # groups within groups
+_LARGEST_DATA_SET = 64 << 20  # bytes of one that is read by its name
 
 
 def h5py_module() -> ModuleType:
@@ -137,6 +138,25 @@ class _GroupWalk:
             with np.errstate(over="ignore", invalid="ignore"):
                 dataset.read_direct(values)
         return read_only(values)
+
+
+def load_data_set(path: str, name: str) -> AnyArray:
+    """One data set of an HDF5 file as float32, of at most 64 MiB.
+
+    Raises:
+        NetcError: missing-package without h5py; malformed-weights, bad-blob, too-large, or
+            missing-dataset where the file has none of this name.
+    """
+    h5py = h5py_module()
+    with strangers_bytes(lambda error: hdf5_fault(path, error)):
+        with h5py.File(path, "r") as file:
+            found = own_member(path, file, name)
+            if not isinstance(found, h5py.Dataset):
+                raise fault("missing-dataset", path, f"the HDF5 file has no data set `{name}`")
+            check_dataset(path, name, found)
+            if dataset_bytes(found) > _LARGEST_DATA_SET:
+                raise fault("too-large", path, f"the data set `{name}` takes more than 64 MiB")
+            return np.asarray(found[...], np.float32)
 
 
 def own_member(path: str, group: h5py.Group, key: str) -> Any:

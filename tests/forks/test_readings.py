@@ -178,6 +178,28 @@ def test_without_the_file_of_sizes_boxes_are_compared_as_they_are(tmp_path: Path
     assert net(d=found, t=truth)["y"][0, 0, -1].tolist() == [0, 1, 0.5, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("resize", "right"),
+    [
+        ("", 0),
+        ("resize_param { height: 100 width: 100 }", 0),
+        ("resize_param { height: 100 width: 100 resize_mode: FIT_LARGE_SIZE_AND_PAD }", 1),
+    ],
+)
+def test_padding_is_taken_off_before_boxes_are_compared(
+    tmp_path: Path, resize: str, right: int
+) -> None:
+    """A wide image has padding above and below; without it both boxes are as high as the image."""
+    (tmp_path / "sizes.txt").write_text("a 100 200\n", encoding="utf-8")
+    text = tmp_path / "net.prototxt"
+    fields = EVALUATE.replace('"sizes.txt"', f'"sizes.txt" {resize}')
+    text.write_text(text_of(fields, d=(1, 1, 1, 7), t=(1, 1, 1, 8)), encoding="utf-8")
+    found = np.array([0, 1, 0.5, 0, 0, 0.5, 0.7], np.float32).reshape(1, 1, 1, 7)
+    truth = np.array([0, 1, 0, 0, 0.25, 0.5, 1.75, 0], np.float32).reshape(1, 1, 1, 8)
+    rows = netc.compile(text, backend="reference")(d=found, t=truth)["y"]
+    assert rows[0, 0, -1, 3:].tolist() == [right, 1 - right]
+
+
 def test_a_file_of_sizes_that_says_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "sizes.txt").write_text("a 1 b\n", encoding="utf-8")
     text = tmp_path / "net.prototxt"

@@ -54,8 +54,9 @@ def test_random_seed_decides_where_it_is_given() -> None:
     np.testing.assert_array_equal(first, forward("random_seed: 7", X, "TRAIN", "b"))
 
 
-def test_without_scale_train_testing_scales_in_its_place() -> None:
-    text = "dropout_ratio: 0.25 scale_train: false"
+@pytest.mark.parametrize("field", ("scale_train: false", "scale_test: true"))
+def test_without_scale_train_testing_scales_in_its_place(field: str) -> None:
+    text = f"dropout_ratio: 0.25 {field}"
     y = forward(text, X, "TRAIN")
     np.testing.assert_array_equal(y[y != 0], X[y != 0])
     np.testing.assert_allclose(forward(text, X, "TEST"), X * 0.75, rtol=1e-6)
@@ -80,7 +81,7 @@ def test_a_ratio_is_a_share(ratio: str) -> None:
 
 
 def test_a_forks_other_rule_is_refused() -> None:
-    found = complaint(DROPOUT, text_of("dropout_ratio: 0.5 scale_test: true"))
+    found = complaint(DROPOUT, text_of("dropout_ratio: 0.5 sqrt_scale: true"))
     assert found.code == "unsupported-field"
 
 

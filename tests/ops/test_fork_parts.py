@@ -444,3 +444,25 @@ def test_gradients_that_need_inputs_of_their_own() -> None:
             2 if kind == "CTCLoss" else 1
         )  # the mean over two items, and the sum's gradient
         assert row.gradient == pytest.approx(difference * row.difference, rel=1e-4, abs=1e-6), kind
+
+
+def test_half_the_absolute_differences_of_an_item() -> None:
+    x, z = rng().normal(size=(2, 3, 4))
+    total = sum(abs(a - b) for a, b in zip(x.flat, z.flat, strict=True))
+    close(run("AccuracyRegression", "", x, z), np.full((1, 1, 1, 1), total / 3 / 2))
+    close(run("SVRLoss", "", x, z), total / 3)
+    with pytest.raises(NetcError, match="`top_k` 5 is more than the 4 numbers"):
+        run("AccuracyRegression", "accuracy_param { top_k: 5 }", x, z)
+
+
+def test_unpooling_by_the_fields_of_the_pooling_that_it_undoes() -> None:
+    x = np.arange(4.0).reshape(1, 1, 2, 2)
+    mask = np.array([0, 3, 12, 24]).reshape(1, 1, 2, 2)
+    wanted = np.zeros((1, 1, 25))
+    wanted[0, 0, [0, 3, 12, 24]] = x.ravel()
+    fields = "pooling_param { kernel_size: 3 stride: 2 }"
+    close(run("Unpooling", fields, x, mask), wanted.reshape(1, 1, 5, 5))
+    with pytest.raises(NetcError, match="takes 2 bottoms"):
+        run("Unpooling", fields, x)
+    with pytest.raises(NetcError, match="`pool` must be MAX"):
+        run("Unpooling", fields.replace("stride", "pool: AVE stride"), x, mask)

@@ -184,6 +184,20 @@ def test_contrastive_one_by_one(number, legacy, margin, seed) -> None:
     assert_close(loss, np.asarray(wanted / number / 2))
 
 
+def test_contrastive_by_the_classes_of_both() -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 5, 3))
+    classes = [0, 1, 2, 2, 1], [0, 2, 2, 1, 1]
+    alike = np.equal(*classes)
+    (wanted,) = run(layer("ContrastiveLoss", bottoms=3), first, second, alike)
+    text = "contrastive_loss_param { label_type: CATEGORY }"
+    (found,) = run(layer("ContrastiveLoss", text, bottoms=4), first, second, *classes)
+    assert_close(found, wanted)
+    for fields, bottoms in ((text, 3), ("", 4)):
+        with pytest.raises(NetcError, match=f"takes {7 - bottoms} bottoms, it has {bottoms}"):
+            parse(layer("ContrastiveLoss", fields, bottoms=bottoms))
+
+
 def test_the_floors_of_the_logarithms() -> None:
     sure = np.array([[0, -1000]], np.float32)
     (softmax,) = run(layer("SoftmaxWithLoss"), sure, [1])

@@ -136,6 +136,13 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "ROIAlignMean": [("roi_align_param { pooled_h: 2 pooled_w: 3 spatial_scale: 0.5 "
                       f"sampling_ratio: {n} }}", {"x0": (2, 3, 8, 9), "x1": (4, 5)})
                      for n in (0, 2)],
+    "PoolingLeast": [("pooling_param { pool: MIN kernel_size: 3 stride: 2 pad: 1 }", {})],
+    "SaliencyPooling": [("pooling_param { kernel_size: 3 stride: 2 }", {"n": (2,)})],
+    "PairwiseLossOfBatch": [("", {"x0": (4, 3), "x1": (4, 2), "n": (2,)}),
+                            ("pairwise_param { threshold: 1 }",
+                             {"x0": (4, 3), "x1": (4, 2), "n": (2,)})],
+    "QuantizationLoss": [("", {"x0": (4, 3)})],
+    "TopK": [("topk_param { k: 4 a: 1 }", {})],
     "BoundedReLU": [("relu_param { maximum: 1.5 minimum: 0.25 }", {})],
     "Pooling3D": [("pooling3d_param { pool: MAX kernel_size: 2 stride: 2 }",
                    {"x0": (1, 2, 4, 5, 6)}),
@@ -315,7 +322,9 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
                   ("hinge_loss_param { norm: L2 }", {"x0": (4, 5), "x1": (4,)})],
     "ContrastiveLoss": [("", {"x0": (4, 3), "x1": (4, 3), "x2": (4,)}),
                         ("contrastive_loss_param { margin: 4 legacy_version: true }",
-                         {"x0": (4, 3), "x1": (4, 3), "x2": (4,)})],
+                         {"x0": (4, 3), "x1": (4, 3), "x2": (4,)}),
+                        ("contrastive_loss_param { label_type: CATEGORY }",
+                         {"x0": (4, 3), "x1": (4, 3), "x2": (4,), "x3": (4,)})],
     "InfogainLoss": [("", {"x0": (4, 5), "x1": (4,), "x2": (1, 1, 5, 5)}),
                      ("loss_param { ignore_label: 0 }",
                       {"x0": (2, 3, 4), "x1": (2, 4), "x2": (1, 1, 3, 3)})],
@@ -347,11 +356,14 @@ GIVEN = {
     "SoftmaxWithLossOfOverlaps": (set(), ()),  # tests/ops/test_softmax_weights.py names its bottoms
     "MultiROIPooling": (set(), ()),  # tests/ops/test_face_points.py has its fork's
     "ROIAlignment": (set(), ()),  # tests/ops/test_region_alignment.py gives it regions
+    "WassersteinLoss": (set(), ()),  # tests/ops/test_wasserstein.py gives it a file
 }
 
 # What a text calls the layers that fields make of a name.
 WRITTEN = {
     "BoundedReLU": "ReLU",
+    "PoolingLeast": "Pooling",
+    "PairwiseLossOfBatch": "PairwiseLoss",
     "ROIAlignGreatest": "ROIAlign",
     "ROIPoolingOfWindows": "ROIPooling",
     "ROIAlignMean": "ROIAlign",

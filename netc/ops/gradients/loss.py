@@ -5,11 +5,13 @@ The top's gradient is a scalar, shape (): the loss's weight in the net's loss.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.contrastive_loss import CONTRASTIVE_LOSS, ContrastiveLossParams
+from netc.ops.contrastive_loss import CONTRASTIVE_LOSS, ContrastiveLossParams, alike
 from netc.ops.cross_entropy import (
     MULTINOMIAL_LOGISTIC_LOSS,
     SIGMOID_CROSS_ENTROPY_LOSS,
@@ -26,7 +28,6 @@ from netc.ops.loss import EUCLIDEAN_LOSS, HINGE_LOSS, LOG_THRESHOLD, HingeLossPa
 from netc.ops.normalization import softmax
 
 _BOTH = Reads(inputs=(0, 1))
-_ALL_THREE = Reads(inputs=(0, 1, 2))
 
 
 def scaled(array: AnyArray, top: AnyArray, by: AnyArray | float, data: AnyArray) -> AnyArray:
@@ -92,7 +93,7 @@ _DIFFERENCE = 1e-4  # what the distance is made greater by, contrastive_loss_lay
 
 
 def _contrastive(params: ContrastiveLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
-    first, second, similar = saved.inputs
+    first, second = saved.inputs[:2]
     xp, number, kind = namespace(first), first.shape[0], first.dtype.type
     difference = (first - second.reshape(first.shape)).reshape(number, count(first.shape, 1))
     squares = (difference * difference).sum(axis=1, keepdims=True)
@@ -103,10 +104,17 @@ def _contrastive(params: ContrastiveLossParams, saved: Saved, tops: Arrays, inde
         distance = xp.sqrt(squares)
         room = kind(params.margin) - distance
         push = xp.where(room > 0, -room / (distance + kind(_DIFFERENCE)), kind(0))
-    alike = xp.trunc(similar.reshape(-1)[:number]) != 0
-    factor = xp.where(alike[:, None], kind(1), push)
+    factor = xp.where(alike(saved.inputs)[:, None], kind(1), push)
     own = saved.inputs[index]
     return scaled(factor * difference * (1 if index == 0 else -1), tops[0], _number(own), own)
+
+
+def _reads_all(params: ContrastiveLossParams, index: int, bottoms: int) -> Reads:
+    return Reads(inputs=tuple(range(bottoms)))
+
+
+def _stops_labels(params: ContrastiveLossParams, bottoms: int) -> Sequence[int]:
+    return range(2, bottoms)
 
 
 def _contrastive_inexact(graph: Graph, node: Node) -> str | None:
@@ -171,7 +179,7 @@ GRADIENTS = gradients(
     of(HINGE_LOSS, Gradient(_hinge, _BOTH, stops=(1,))),
     of(
         CONTRASTIVE_LOSS,
-        Gradient(_contrastive, _ALL_THREE, stops=(2,), inexact=_contrastive_inexact),
+        Gradient(_contrastive, _reads_all, stops=_stops_labels, inexact=_contrastive_inexact),
     ),
     of(
         INFOGAIN_LOSS,

@@ -8,7 +8,7 @@ from netc.backends.cpu.lowering import sweep_of
 from netc.backends.cpu.steps.yolo import YoloLevel, YoloSteps
 from netc.ir.graph import Node
 from netc.ops.region_output import RegionParams
-from netc.ops.yolo import YoloParams
+from netc.ops.yolo_parts import YoloParams
 
 
 def emit_yolo(context: EmitContext, node: Node) -> Sweeps | None:
