@@ -34,6 +34,7 @@ OPS: Mapping[str, str] = {
     "cross_entropy": "SoftmaxWithLoss MultinomialLogisticLoss SigmoidCrossEntropyLoss",
     "metric_losses": "L1Loss LiftedStructSimilaritySoftmaxLoss",
     "meanfield": "MultiStageMeanfield",
+    "dense_crf": "DenseCRF",
     "contrastive_loss": "ContrastiveLoss",
     "infogain_loss": "InfogainLoss",
     "smooth_l1": "SmoothL1Loss SmoothL1LossOHEM",

@@ -124,7 +124,7 @@ def filters(params: MeanfieldParams, image: AnyArray) -> tuple[Filter, Filter]:
     if not (np.abs(both) < _FARTHEST).all():
         raise _too_far()
     try:
-        near, alike = _filter(places / np.float32(params.gamma)), _filter(both)
+        near, alike = filter_of(places / np.float32(params.gamma)), filter_of(both)
     except OverflowError:
         raise _too_far() from None
     return near, alike
@@ -140,7 +140,8 @@ def _too_far() -> NetcError:
     )
 
 
-def _filter(features: AnyArray) -> Filter:
+def filter_of(features: AnyArray) -> Filter:
+    """A Gaussian filter over points with these features, (points, d), divided by that of ones."""
     lattice = lattice_of(features.astype(np.float32))
     ones = lattice.filtered(np.ones((1, len(features))))[0]
     return Filter(lattice, 1 / (ones + _EPSILON))
