@@ -157,7 +157,18 @@ class Runner:
         self._ours: Connection | None = None
 
     def run(self, task: Task) -> Outcome:
-        """The outcome of a net, or that it took too long or ended the process."""
+        """The outcome of a net, or that it took too long or ended the process.
+
+        What lacks memory is tried again where no net before it holds any.
+        """
+        fresh = self._ours is None
+        made = self._tried(task)
+        if made.fault.startswith(TOO_LARGE) and not fresh:
+            self.end()
+            made = self._tried(task)
+        return made
+
+    def _tried(self, task: Task) -> Outcome:
         if self._ours is None:
             self._start()
         assert self._ours is not None
@@ -233,9 +244,10 @@ def net_fault(path: Path, trained: bool, depth: Depth = "check") -> str:
         if not fault:
             return ""
         faults.append(fault)
-    return next((f for f in faults if not f.startswith("unknown-bottom")), faults[0])
+    return next((f for f in faults if not f.startswith(_OF_A_PHASE)), faults[0])
 
 
+_OF_A_PHASE = ("unknown-bottom", "no-loss")  # what a net lacks in a phase that it has no layers for
 MOST_STAGES = 6  # of a text, of which every set is tried
 
 

@@ -77,9 +77,11 @@ class ImageSizes:
     width: float
 
     def draw(self, shape: Shape, rng: np.random.Generator) -> Array:
-        """A float32 array of ``shape`` of such rows; its last axis has 2 elements or more."""
-        row = (self.height, self.width, *(1.0,) * (shape[-1] - 2))
-        return np.broadcast_to(np.array(row, np.float32), shape).copy()
+        """A float32 array of ``shape`` of such rows, along the last axis of more than 1 element."""
+        each = next((size for size in reversed(shape) if size > 1), 1)
+        row = (self.height, self.width, *(1.0,) * (each - 2))[:each]
+        rows = np.broadcast_to(np.array(row, np.float32), (count(shape) // each, each))
+        return rows.reshape(shape).copy()
 
 
 _CORNERS = ("x0", "y0", "x1", "y1")

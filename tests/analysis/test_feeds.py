@@ -127,6 +127,13 @@ def test_regions_lie_in_the_image() -> None:
     net(feeds)
 
 
+@pytest.mark.parametrize("shape", [(3, 2), (3, 2, 1, 1), (1, 1, 3, 2)])
+def test_rows_of_sizes_may_have_axes_of_one_behind_them(shape: tuple[int, ...]) -> None:
+    drawn = ImageSizes(48, 64).draw(shape, np.random.default_rng(0))
+    assert drawn.shape == shape
+    np.testing.assert_array_equal(drawn.reshape(3, 2), [[48, 64]] * 3)
+
+
 @pytest.mark.parametrize("python", [False, True])
 def test_proposals_have_the_image_s_size(python: bool) -> None:
     own = """type: "Proposal" proposal_param { feat_stride: 16 base_size: 16 ratio: 1 scale: 8

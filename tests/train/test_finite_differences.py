@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, Source
 from netc.gradcheck import check_gradient
 from netc.ops.catalog import LAYERS
 from netc.ops.gradients.catalog import GRADIENTS
@@ -517,3 +518,16 @@ def test_layers_without_a_gradient_say_so(name: str) -> None:
         check_gradient(layer(name, "", {})[0])
     assert error.value.diagnostics[0].code == "no-gradient"
     assert "layer `op`" in str(error.value)
+
+
+def test_mean_distances_that_are_weighed_as_losses_are_told_to_have_no_gradient() -> None:
+    text = """
+    layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 5 } } }
+    layer { name: "y" type: "Input" top: "y" input_param { shape { dim: 4 } } }
+    layer { name: "loss" type: "GeneralContrastiveLoss" bottom: "x" bottom: "y"
+      top: "loss" top: "mean" loss_weight: 1 loss_weight: WEIGHT }"""
+    feeds = {"x": np.random.default_rng(0).random((4, 5)) + 0.1, "y": np.array([0, 4, 2, 1])}
+    for weight, noted in (("0", False), ("1", True)):
+        found = check_gradient(Source("t", text.replace("WEIGHT", weight)), feeds=feeds)
+        (row,) = (row for row in found.rows if row.name == "x")
+        assert found.ok and bool(row.note) == noted

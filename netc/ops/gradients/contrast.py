@@ -55,6 +55,8 @@ def _general(params: GeneralParams, saved: Saved, tops: Arrays, index: int) -> A
 
 def _general_inexact(graph: Graph, node: Node) -> str | None:
     params = node.params_as(GeneralParams)
+    if graph.losses.keys() & set(node.outputs[1:]):
+        return "GeneralContrastiveLoss's mean distances have no gradient, with any loss_weight"
     if params.held is None and params.bound is None and not params.greatest_near:
         return None
     return "GeneralContrastiveLoss weighs its gradient otherwise than its loss"
