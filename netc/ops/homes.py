@@ -125,6 +125,7 @@ OPS: Mapping[str, str] = {
     "region_alignment": "ROIAlignment",
     "face_points": "MultiROIPooling WeightEuclideanLoss",
     "sum_pooling": "SumPooling",
+    "noise": "Noise",
     "deformable_regions": "DeformablePSROIPooling",
     "warp_ctc": "WarpCTCLoss",
     "deep_hashing": "QuantizationLoss",
