@@ -129,6 +129,32 @@ class TrueBoxes:
         return made.reshape(shape).astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class NumberedBoxes:
+    """True boxes as DIGITS writes them: of each picture rows of ``numbers``, one box in each.
+
+    The first row begins with how many boxes follow and with ``numbers``; a box's with x, y, width
+    and height in pixels of a picture (``height``, ``width``), and its sixth is its class ``kind``.
+    """
+
+    numbers: int
+    height: int
+    width: int
+    kind: int
+
+    def draw(self, shape: Shape, rng: np.random.Generator) -> Array:
+        """A float32 array of ``shape``; without boxes where there is no room for one."""
+        made = np.zeros((shape[0], count(shape, 1)), np.float32)
+        room, first = made.shape[1] >= 2 * self.numbers, self.numbers
+        made[:, :2] = room, self.numbers
+        if room:
+            half = np.array([self.width, self.height]) / 2
+            made[:, first : first + 2] = rng.random((len(made), 2)) * half
+            made[:, first + 2 : first + 4] = half
+            made[:, first + 5] = self.kind
+        return made.reshape(shape)
+
+
 def corner_rows(before: int, after: int, label_first: bool = False) -> tuple[str, ...]:
     """``TrueBoxes.columns`` of rows of a label and corners, with zeros before and behind them.
 
@@ -140,7 +166,7 @@ def corner_rows(before: int, after: int, label_first: bool = False) -> tuple[str
     return (*("",) * before, *both, *("",) * after)
 
 
-Contents = Whole | Regions | Windows | ImageSizes | TrueBoxes
+Contents = Whole | Regions | Windows | ImageSizes | TrueBoxes | NumberedBoxes
 P = TypeVar("P")  # an op's own parameters
 ContentsRule = Callable[[P, Sequence[Shape]], Sequence[Contents | None]]
 

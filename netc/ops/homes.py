@@ -126,6 +126,7 @@ OPS: Mapping[str, str] = {
     "face_points": "MultiROIPooling WeightEuclideanLoss",
     "sum_pooling": "SumPooling",
     "noise": "Noise",
+    "detectnet_pictures": "DetectNetTransformation",
     "deformable_regions": "DeformablePSROIPooling",
     "warp_ctc": "WarpCTCLoss",
     "deep_hashing": "QuantizationLoss",
