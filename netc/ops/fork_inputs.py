@@ -7,7 +7,7 @@ input too: one by its name, that has tops and no bottoms (:func:`unlisted_data_l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from netc.ops.darknet import ROW, TRUE_BOXES
@@ -33,6 +33,7 @@ _TOPS: Mapping[str, tuple[tuple[FollowedSize, ...] | None, ...]] = {
     "BoxData": (None,),
     "CPMData": (None,),
     "CompactData": (_EACH,),
+    "DataHeatmap": (None,),
     "DataVariableSize": (_EACH,),
     "DenseImageData": (_MAP,),
     "DetectionData": (None,),
@@ -45,6 +46,7 @@ _TOPS: Mapping[str, tuple[tuple[FollowedSize, ...] | None, ...]] = {
     "ImageGtData": (None,),
     "ImageLabelmapData": (_MAP,),
     "ImageSegData": (_MAP, _DIMENSIONS),
+    "MILData": (None,),
     "MatRead": (None,),
     "MultiLabelImageData": (None,),
     "OPData": (None,),
@@ -61,6 +63,8 @@ def _parse(layer: Message, context: LayerContext) -> SourceParams:
     kind = layer.get("type")
     if kind in _REGIONS:
         return SourceParams(_regions_shapes(layer.get("top")))
+    if kind in _TOLD:
+        return SourceParams(_TOLD[kind](layer)[: context.tops])
     tops = _TOPS.get(kind, (None,))
     follow = [tops[min(i, len(tops) - 1)] if tops else None for i in range(context.tops - 1)]
     if layer.has("dense_image_data_param"):
@@ -75,6 +79,30 @@ def _parse(layer: Message, context: LayerContext) -> SourceParams:
     data = _data_shape(layer)
     params = SourceParams((data, *(None,) * len(follow)), follow=(None, *follow))
     return replace(params, shapes=params.completed(params.shapes, partly=True))
+
+
+def _mil_shapes(layer: Message) -> tuple[PartialShape, ...]:
+    """MILData (mil_data_layer.cpp): each image in some sizes within one square, and its classes."""
+    param, crop = layer.get("mil_data_param"), layer.get("transform_param").get("crop_size")
+    images = param.get("images_per_batch") or None
+    items = images * param.get("num_scales") if images else None
+    data = (items, param.get("channels"), crop or None, crop or None)
+    return data, (images, param.get("n_classes") or None, 1, 1)
+
+
+def _heatmap_shapes(layer: Message) -> tuple[PartialShape, ...]:
+    """DataHeatmap (data_heatmap.cpp): colours, and a map for each joint that the list has."""
+    param = layer.get("heatmap_data_param")
+    images, size = (param.get(name) or None for name in ("batchsize", "outsize"))
+    sizes = (param.get(name) or None for name in ("label_height", "label_width"))
+    return (images, _COLOURS, size, size), (images, None, *sizes)
+
+
+# Layers that tell the shapes of all tops by fields of their own.
+_TOLD: Mapping[str, Callable[[Message], tuple[PartialShape, ...]]] = {
+    "DataHeatmap": _heatmap_shapes,
+    "MILData": _mil_shapes,
+}
 
 
 def _divided(

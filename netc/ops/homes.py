@@ -12,11 +12,11 @@ from collections.abc import Mapping
 OPS: Mapping[str, str] = {
     "inputs": "Input DummyData Data ImageData WindowData MemoryData HDF5Data Parameter HDF5Output",
     "fork_inputs": (
-        "RandVec AnnotatedData BinaryData BoxData CPMData CompactData DataVariableSize "
+        "RandVec AnnotatedData BinaryData BoxData CPMData CompactData DataHeatmap DataVariableSize "
         "DenseImageData DetectionData DocData EvalData FloatData FrcnnRoiData FrcnnVidData "
-        "ImageFloatData ImageGtData ImageLabelmapData ImageSegData MatRead MultiLabelImageData "
-        "OPData SelectSegBinary SparseData VideoData WindowClsData WindowSegData MatWrite "
-        "FLOWriter ImgWriter"
+        "ImageFloatData ImageGtData ImageLabelmapData ImageSegData MILData MatRead "
+        "MultiLabelImageData OPData SelectSegBinary SparseData VideoData WindowClsData "
+        "WindowSegData MatWrite FLOWriter ImgWriter"
     ),
     "convolution": "Convolution Deconvolution",
     "im2col": "Im2col",
@@ -129,6 +129,7 @@ OPS: Mapping[str, str] = {
     "detectnet_pictures": "DetectNetTransformation",
     "deformable_regions": "DeformablePSROIPooling",
     "warp_ctc": "WarpCTCLoss",
+    "project_losses": ("CrossEntropyLoss EuclideanLossHeatmap MTCNNEuclideanLoss GraphLinkageLoss"),
     "deep_hashing": "QuantizationLoss",
     "top_k": "TopK",
     "faster_rcnn_output": "FasterRcnnDetectionOutput",

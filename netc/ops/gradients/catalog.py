@@ -48,6 +48,7 @@ from netc.ops.gradients import (
     normalization,
     part_regions,
     pooling,
+    project_losses,
     python,
     recurrent,
     regions,
@@ -126,6 +127,7 @@ _FAMILIES: tuple[Mapping[str, ErasedGradient], ...] = (
     tent.GRADIENTS,
     weak_supervision.GRADIENTS,
     part_regions.GRADIENTS,
+    project_losses.GRADIENTS,
 )
 
 _RULES: dict[str, ErasedGradient] = {
