@@ -117,8 +117,20 @@ def check_maps(scores: Shape, deltas: Shape, anchors: int) -> None:
         if len(shape) != 4 or shape[1] != each * anchors or shape[2:] != scores[2:]:
             raise ShapeError(
                 f"{anchors} anchors need {each * anchors} channels of {what} on cells as the "
-                f"first bottom's, the bottom is {show(shape)}"
+                f"first bottom's, the bottom is {show(shape)}",
+                help=_other_anchors(scores, deltas, anchors),
             )
+
+
+def _other_anchors(scores: Shape, deltas: Shape, anchors: int) -> tuple[str, ...]:
+    """What to do where both bottoms are of another number of anchors."""
+    known = len(scores) == len(deltas) == 4 and scores[2:] == deltas[2:]
+    if not known or scores[1] % 2 or 2 * scores[1] != deltas[1] or scores[1] == 2 * anchors:
+        return ()
+    return (
+        f"the bottoms are of {scores[1] // 2} anchors in a cell: where a project makes other "
+        "anchors without saying so in its text, write their scales and ratios in the layer",
+    )
 
 
 @quietly

@@ -76,7 +76,7 @@ def _parse_output(layer: Message, context: LayerContext) -> RegionParams:
 
 def _parse_evaluate(layer: Message, context: LayerContext) -> RegionParams:
     names = ("side", "num_class", "num_object", "threshold", "sqrt", "constriant", "score_type",
-             "nms", "biases")  # fmt: skip
+             "nms", "biases", "save_output_param")  # fmt: skip
     p = reject_unknown_fields(layer.get("eval_detection_param"), *names)
     if p.get("num_object") != _ANCHORS:
         raise p.error(

@@ -159,3 +159,15 @@ def test_without_suppression_nothing_is_found() -> None:
 def test_five_anchors_are_wanted() -> None:
     with pytest.raises(NetcError, match="`num_object` must be 5, it is 2"):
         netc.compile(text=evaluate_net((2, 150)).replace("num_object: 5", ""))
+
+
+def test_files_that_yolo9000_writes_change_nothing() -> None:
+    files = 'save_output_param { output_directory: "found" num_test_image: 9 }'
+    text = evaluate_net((2, 30, 5)).replace("num_object: 5", f"num_object: 5 {files}")
+    x = RNG(5).normal(size=(2, 5 * (5 + CLASSES), SIDE, SIDE)).astype(np.float32)
+    t = np.zeros((2, 30, 5), np.float32)
+    found, wanted = (
+        netc.compile(text=each, backend="reference")(x=x, t=t)["y"]
+        for each in (text, evaluate_net((2, 30, 5)))
+    )
+    np.testing.assert_array_equal(found, wanted)

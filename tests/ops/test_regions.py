@@ -369,3 +369,17 @@ def test_faster_rcnn_takes_one_image() -> None:
     params = PYTHON.params(message, context_of(message))
     with pytest.raises(ShapeError, match="a single image"):
         PYTHON.shape(params, [(2, 18, 4, 5), (2, 36, 4, 5), (2, 3)])
+
+
+def test_another_number_of_anchors_is_told_with_what_to_do() -> None:
+    layer = bind_layer(
+        'name: "p" type: "Proposal" bottom: "s" bottom: "d" bottom: "i" top: "r" '
+        "proposal_param { ratio: 1 scale: 8 scale: 16 }"
+    )
+    params = PROPOSAL.params(layer, context_of(layer))
+    with pytest.raises(ShapeError) as caught:
+        PROPOSAL.shape(params, ((1, 30, 4, 5), (1, 60, 4, 5), (1, 3)))
+    assert "15 anchors in a cell" in caught.value.help[0]
+    with pytest.raises(ShapeError) as caught:
+        PROPOSAL.shape(params, ((1, 30, 4, 5), (1, 64, 4, 5), (1, 3)))
+    assert not caught.value.help
