@@ -14,6 +14,7 @@ from netc.ir.types import Shape
 from netc.ops.darknet import ROW, TRUE_BOXES
 from netc.ops.joining import SliceParams
 from netc.ops.reshaping import ReshapeParams
+from netc.ops.subcategory import ExtrapolationParams
 
 BOXES = 4  # rows of a list of boxes
 _DEEP = 4  # layers that only pass an input on
@@ -113,9 +114,12 @@ def _reshaped(params: ReshapeParams) -> Iterator[Shape]:
 def batches(graph: Graph) -> Iterator[int]:
     """Batches for which a Reshape that writes its first sizes makes as many elements as it reads.
 
-    LRCN's data come as 384 images, which become 16 steps of 24 clips.
+    LRCN's data come as 384 images, which become 16 steps of 24 clips; SubCNN's are a picture at
+    several scales.
     """
     for node in graph.nodes:
+        if isinstance(node.params, ExtrapolationParams):
+            yield len(node.params.scales)
         if isinstance(node.params, ReshapeParams):
             dims = node.params.dims
             if node.params.axis == 0 and len(dims) > 2 and min(dims[:2]) > 0:

@@ -31,6 +31,7 @@ _PICTURES: tuple[Shape, ...] = (
 )  # fmt: skip
 _PAIR = (6, 224, 224)
 _FEATURES = 2048
+_LABELS = 3  # tops of a layer beyond which its labels may be of several kinds
 _VECTORS: tuple[Shape, ...] = ((16,), (2,), (1,), (4096,))  # where not even the axes are known
 
 
@@ -109,6 +110,20 @@ def _trials(graph: Graph, sources: Sequence[_Source], batch: int | None) -> Iter
                 if tuple(shapes.items()) not in seen:
                     seen.add(tuple(shapes.items()))
                     yield _with_labels(graph, sources, shapes, images)
+    if any(len(source.values) > _LABELS for source in sources):
+        yield from _with_four_axes(graph, sources, batch)
+
+
+def _with_four_axes(
+    graph: Graph, sources: Sequence[_Source], batch: int | None
+) -> Iterator[_Trial]:
+    """Trials in which labels have four axes if they may, as R-FCN's data layer makes them.
+
+    A loss takes labels of one axis too, and it may be a layer behind it that does not.
+    """
+    for picture in _pictures(graph, sources):
+        shapes = _documented(graph, sources, len(sources), picture, batch)
+        yield _with_labels(graph, sources, shapes, batch, axes=4)
 
 
 def _pictures(graph: Graph, sources: Sequence[_Source]) -> Iterator[Shape]:
@@ -184,9 +199,16 @@ def _rows(shape: PartialShape | None) -> Shape | None:
 
 
 def _with_labels(
-    graph: Graph, sources: Sequence[_Source], shapes: dict[str, Shape], batch: int | None
+    graph: Graph,
+    sources: Sequence[_Source],
+    shapes: dict[str, Shape],
+    batch: int | None,
+    axes: int | None = None,
 ) -> _Trial:
-    """A trial in which every further open input has the first shape that its readers take."""
+    """A trial in which every further open input has the first shape that its readers take.
+
+    Shapes of so many ``axes`` are tried before others.
+    """
     trial = _tried(graph, shapes)
     for source in sources:
         for name in source.values:
@@ -197,6 +219,8 @@ def _with_labels(
                 trial = _tried(graph, {**trial.shapes, name: (images,)})
                 continue
             options = candidates(trial.graph, name, images, trial.shapes.get(source.values[0]))
+            if axes is not None:
+                options.sort(key=lambda shape: len(shape) != axes)
             together = _read_together(trial, name)
             trial = min_fault(
                 _tried(graph, {**trial.shapes, **dict.fromkeys(names, shape)})
@@ -210,16 +234,15 @@ def _read_together(trial: _Trial, name: str) -> tuple[str, ...]:
     """An open input, and others that a layer reads beside it: targets and their weights.
 
     No rule is asked before all of a layer's bottoms have shapes. All of a loss's open bottoms are
-    mostly of one shape.
+    mostly of one shape; a loss reads one other, the prediction.
     """
     values = trial.graph.values
-    beside = (
-        other
-        for node in trial.graph.readers[name]
-        for other in node.inputs
-        if values[other].shape is None and other in trial.graph.inputs
-    )
-    return tuple(dict.fromkeys((name, *beside)))
+    found = [name]
+    for node in trial.graph.readers[name]:
+        still = [v for v in node.inputs if values[v].shape is None and v in trial.graph.inputs]
+        if len(node.inputs) - len(still) <= 1:
+            found += still
+    return tuple(dict.fromkeys(found))
 
 
 def _tried(graph: Graph, shapes: Mapping[str, Shape]) -> _Trial:

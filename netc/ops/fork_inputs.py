@@ -276,6 +276,8 @@ def _python_input(layer: Message, context: LayerContext) -> SourceParams:
         return SourceParams((stated, *(None,) * (context.tops - 1)))
     if kind == "RoIDataLayer":
         return SourceParams(_regions_shapes(layer.get("top")))
+    if kind == "GtDataLayer":
+        return SourceParams(_GRID[: context.tops])
     if kind == "MNCDataLayer":
         return SourceParams((*_WITH_RPN, *_MNC_MASKS)[: context.tops])
     if kind in _CAPTIONS:
@@ -342,6 +344,8 @@ def _regions_shapes(tops: Sequence[str]) -> tuple[PartialShape | None, ...]:
 _WITH_RPN: tuple[PartialShape, ...] = ((1, _COLOURS, None, None), (1, 3), (1, 5))
 _VIDEO: tuple[PartialShape, ...] = ((1, _COLOURS, None, 112, 112), (1, 3))
 _IMAGES: tuple[PartialShape, ...] = ((None, _COLOURS, None, None), (1, 6), (1, 2))
+# Of tanshen/SubCNN: pictures at several scales, true boxes, and what scales and shapes there are.
+_GRID: tuple[PartialShape | None, ...] = ((None, _COLOURS, None, None), (1, 18), None)
 # Of daijifeng001/MNC: the masks of the true boxes and their sizes, as its set-up has them.
 _MNC_MASKS: tuple[PartialShape, ...] = ((1, 21, 21), (1, 2))
 

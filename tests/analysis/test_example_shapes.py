@@ -187,3 +187,41 @@ def test_pictures_of_a_layer_are_alike_and_a_batch_is_large_enough_for_thirds() 
     one = 'layer { name: "data" type: "Python" top: "b" python_param { module: "m" layer: "D" } }\n'
     one += layer("cb", "Convolution", "b", rest=CONVOLUTION % 5) + chosen
     assert examples(one)["b"][0] >= 3
+
+
+def test_labels_have_four_axes_where_a_layer_behind_their_loss_needs_them() -> None:
+    text = """
+    layer { name: "d" type: "Python" top: "data" top: "rois" top: "labels" top: "bbox_targets"
+      top: "bbox_inside_weights" top: "bbox_outside_weights" python_param {
+        module: "roi_data_layer.layer" layer: "RoIDataLayer" param_str: "'num_classes': 3" } }
+    layer { name: "p" type: "ROIPooling" bottom: "data" bottom: "rois" top: "p"
+      roi_pooling_param { pooled_h: 1 pooled_w: 1 } }
+    layer { name: "c" type: "Convolution" bottom: "p" top: "c"
+      convolution_param { num_output: 3 kernel_size: 1 } }
+    layer { name: "b" type: "Convolution" bottom: "p" top: "b"
+      convolution_param { num_output: 8 kernel_size: 1 } }
+    layer { name: "lc" type: "SoftmaxWithLossOHEM" bottom: "c" bottom: "labels"
+      top: "lc" top: "prob" top: "each" }
+    layer { name: "lb" type: "SmoothL1LossOHEM" bottom: "b" bottom: "bbox_targets"
+      bottom: "bbox_inside_weights" top: "lb" top: "each_b" }
+    layer { name: "sum" type: "Eltwise" bottom: "each" bottom: "each_b" top: "sum" }
+    layer { name: "a" type: "BoxAnnotatorOHEM" bottom: "rois" bottom: "sum" bottom: "labels"
+      bottom: "bbox_inside_weights" top: "l" top: "w"
+      box_annotator_ohem_param { roi_per_img: 128 ignore_label: -1 } }
+    """
+    found = examples(text)
+    assert found["labels"] == (1, 1, 1, 1)
+    assert found["bbox_targets"] == found["bbox_inside_weights"] == (1, 8, 1, 1)
+
+
+def test_a_batch_holds_every_scale_of_a_picture() -> None:
+    text = """
+    layer { name: "d" type: "Python" top: "data" top: "info_boxes" top: "parameters" python_param {
+        module: "gt_data_layer.layer" layer: "GtDataLayer" param_str: "'num_classes': 3" } }
+    layer { name: "f" type: "FeatureExtrapolating" bottom: "data" top: "f"
+      feature_extrapolating_param { scale_string: "0.25 0.5 1.0 2.0" num_scale_base: 4
+        num_per_octave: 2 } }
+    """
+    found = examples(text)
+    assert found["data"][0] == 4
+    assert found["info_boxes"] == (1, 18)
