@@ -422,6 +422,17 @@ def test_an_error_about_a_size_has_an_example(fields: str, example: str) -> None
     assert told.help[1].startswith("for example") and told.help[1].endswith(example)
 
 
+def test_where_no_shape_fits_the_first_fault_is_told() -> None:
+    told = asked("""layer { name: "data" type: "Data" top: "data" top: "label" }
+    layer { name: "a" type: "Convolution" bottom: "data" top: "a"
+      convolution_param { num_output: 2 kernel_size: 3 } }
+    layer { name: "b" type: "Convolution" bottom: "data" top: "b"
+      convolution_param { num_output: 3 kernel_size: 3 } }
+    layer { name: "sum" type: "Eltwise" bottom: "a" bottom: "b" top: "sum" }""")
+    (help,) = [text for text in told.help if "no shape" in text]
+    assert "with --input-shape data=1,3,224,224: layer `sum` (Eltwise)" in help
+
+
 def test_an_example_where_not_even_the_axes_are_known() -> None:
     text = """layer { name: "d" type: "HDF5Data" top: "data" hdf5_data_param { source: "x" } }
 layer { name: "c" type: "InnerProduct" bottom: "data" top: "c"
