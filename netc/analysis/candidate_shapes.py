@@ -15,6 +15,7 @@ from netc.ops.darknet import ROW, TRUE_BOXES
 from netc.ops.joining import SliceParams
 from netc.ops.reshaping import ReshapeParams
 from netc.ops.subcategory import ExtrapolationParams
+from netc.ops.yolo_first import LABEL, FirstYoloParams
 
 BOXES = 4  # rows of a list of boxes
 _DEEP = 4  # layers that only pass an input on
@@ -52,13 +53,22 @@ def _from_readers(graph: Graph, value: str, deep: int) -> Iterator[Shape]:
             shape = graph.values[other].shape
             if other != value and shape:
                 yield from _beside(shape)
-        if isinstance(node.params, SliceParams):
+        if isinstance(node.params, FirstYoloParams):
+            yield from _of_cells(graph, node, node.params)
+        elif isinstance(node.params, SliceParams):
             yield from _cut(graph, node, node.params, deep)
         elif isinstance(node.params, ReshapeParams):
             yield from _reshaped(node.params)
         if len(node.inputs) == 1 and deep < _DEEP:
             for name in node.outputs[:1]:
                 yield from _from_readers(graph, name, deep + 1)
+
+
+def _of_cells(graph: Graph, node: Node, params: FirstYoloParams) -> Iterator[Shape]:
+    """The labels of the first YOLO's cells, as many as it has predictions."""
+    shape = graph.values[node.inputs[0]].shape
+    if shape:
+        yield (shape[0], params.side**2 * LABEL)
 
 
 def _beside(other: Shape) -> Iterator[Shape]:

@@ -35,7 +35,7 @@ _FIELDS = (
     *("coord_scale", "sqrt", "constriant"),
 )
 _FAR = 20.0  # a box without overlap that lies farther away is not chosen
-_LABEL = 7  # numbers of a label's cell
+LABEL = 7  # numbers of a label's cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def _parse(layer: Message, context: LayerContext) -> FirstYoloParams:
 
 def _shape(params: FirstYoloParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
     cells = params.side**2
-    wanted = (cells * (params.classes + 5 * params.boxes), cells * _LABEL)
+    wanted = (cells * (params.classes + 5 * params.boxes), cells * LABEL)
     for shape, size, what in zip(inputs, wanted, ("prediction", "label"), strict=True):
         if not shape or count(shape, 1) != size:
             raise ShapeError(

@@ -225,3 +225,12 @@ def test_a_batch_holds_every_scale_of_a_picture() -> None:
     found = examples(text)
     assert found["data"][0] == 4
     assert found["info_boxes"] == (1, 18)
+
+
+def test_labels_of_the_first_yolo_are_those_of_its_cells() -> None:
+    text = 'layer { name: "d" type: "BoxData" top: "data" top: "label" data_param {\n'
+    text += "  batch_size: 2 } transform_param { force_color: true } }\n"
+    text += layer("fc", "InnerProduct", "data", rest="inner_product_param { num_output: 117 }")
+    text += 'layer { name: "loss" type: "DetectionLoss" bottom: "fc" bottom: "label" top: "loss"\n'
+    text += "  detection_loss_param { side: 3 num_class: 3 } }\n"
+    assert examples(text)["label"] == (2, 63)
