@@ -63,11 +63,10 @@ class NetBackward(NetWeights):
         """
         first = len(self._definition.layers) - 1 if start is None else self._index(start)
         last = 0 if end is None else self._index(end)
-        wanted = self._wanted_diffs(diffs, end)
         if kwargs:
             self._take_top_diffs(kwargs)
-        self._backward(first, last)
-        return {name: self.blobs[name].diff for name in wanted}
+        self._backward(first, last)  # before names are looked at, as in pycaffe
+        return {name: self.blobs[name].diff for name in self._wanted_diffs(diffs, end)}
 
     def forward_backward_all(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netc.compat.pycaffe.errors import also
-from netc.compat.pycaffe.net_spec import LayerCall, Made, Top, layers
+from netc.compat.pycaffe.net_spec import Function, Made, Top, layers
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ops.array import AnyArray
 
@@ -43,7 +43,7 @@ class AxisMismatchException(Exception):  # noqa: N818 (pycaffe's name)
 _IDENTITY = Map(None, 1.0, 0.0)
 
 
-def conv_params(fn: LayerCall) -> tuple[int, AnyArray, AnyArray, AnyArray]:
+def conv_params(fn: Function) -> tuple[int, AnyArray, AnyArray, AnyArray]:
     """A window's first axis, stride, size with dilation, and padding.
 
     Raises:
@@ -61,13 +61,13 @@ def conv_params(fn: LayerCall) -> tuple[int, AnyArray, AnyArray, AnyArray]:
     return params.get("axis", 1), stride, size, pad
 
 
-def crop_params(fn: LayerCall) -> tuple[int, AnyArray]:
+def crop_params(fn: Function) -> tuple[int, AnyArray]:
     """A Crop layer's first axis and offsets."""
     params = fn.params.get("crop_param", fn.params)
     return params.get("axis", 2), np.array(params.get("offset", 0), ndmin=1)
 
 
-def coord_map(fn: LayerCall) -> Map:
+def coord_map(fn: Function) -> Map:
     """Where a layer's output lies in its input.
 
     Raises:

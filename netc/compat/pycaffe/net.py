@@ -365,7 +365,7 @@ class Net(NetBackward):
 
     def _index(self, layer: str) -> int:
         if layer not in self._layer_names:
-            help = did_you_mean(layer, self._layer_names)
+            help = did_you_mean(str(layer), self._layer_names)
             error = Diagnostic("unknown-layer", f"the net has no layer `{layer}`", help=help)
             raise also(NetcError(error), ValueError)
         return self._layer_names.index(layer)

@@ -19,7 +19,7 @@ from netc.schema.protobuf import FieldDescriptor, ProtobufMessage
 class Top:
     """A blob: one output of a layer that is not yet part of a net."""
 
-    def __init__(self, fn: LayerCall, n: int) -> None:
+    def __init__(self, fn: Function, n: int) -> None:
         self.fn = fn
         self.n = n
 
@@ -28,18 +28,18 @@ class Top:
         return to_proto(self)
 
 
-class LayerCall:
-    """A layer with its bottoms and fields."""
+class Function:
+    """A layer with its bottoms and fields; ``ntop`` is the number of its tops."""
 
     def __init__(self, type_name: str, inputs: tuple[object, ...], params: dict[str, Any]) -> None:
         self.type_name = type_name
         self.inputs = tuple(_bottom(type_name, index, given) for index, given in enumerate(inputs))
         self.params = dict(params)
         self.in_place = bool(self.params.pop("in_place", False))
-        ntop = int(self.params.pop("ntop", 1))
-        if self.in_place and len(inputs) < ntop:
+        self.ntop = int(self.params.pop("ntop", 1))
+        if self.in_place and len(inputs) < self.ntop:
             raise _bad(f"a layer of type `{type_name}` in place has as many bottoms as tops")
-        self.tops = tuple(Top(self, n) for n in range(ntop))
+        self.tops = tuple(Top(self, n) for n in range(self.ntop))
 
 
 def _bottom(type_name: str, index: int, given: object) -> Top:
@@ -51,7 +51,7 @@ def _bottom(type_name: str, index: int, given: object) -> Top:
     )
 
 
-Made = Top | LayerCall | tuple[Top, ...]  # what a layer gives: its one top, itself, or all tops
+Made = Top | Function | tuple[Top, ...]  # what a layer gives: its one top, itself, or all tops
 
 
 class _Layers:
@@ -62,7 +62,7 @@ class _Layers:
             raise AttributeError(name)
 
         def layer(*bottoms: object, **fields: object) -> Made:
-            fn = LayerCall(name, bottoms, fields)
+            fn = Function(name, bottoms, fields)
             if not fn.tops:
                 return fn
             return fn.tops[0] if len(fn.tops) == 1 else fn.tops
@@ -79,14 +79,14 @@ class _Parameters:
 
 layers = _Layers()
 params = _Parameters()
-Function, Layers, Parameters = LayerCall, _Layers, _Parameters  # as pycaffe calls them
+Layers, Parameters = _Layers, _Parameters  # as pycaffe calls them
 
 
 def param_name_dict() -> dict[str, str]:
-    """A layer's type -> the field of its parameters: ``Pooling`` -> ``pooling_param``."""
+    """A layer's type -> its parameters' field without the ending: ``Pooling`` -> ``pooling``."""
     fields = caffe_pb2.LayerParameter.DESCRIPTOR.fields
     return {
-        field.message_type.name.removesuffix("Parameter"): field.name
+        field.message_type.name.removesuffix("Parameter"): field.name.removesuffix("_param")
         for field in fields
         if field.message_type is not None and field.name.endswith("_param")
     }
@@ -170,11 +170,11 @@ def _net(named: Mapping[str, object]) -> ProtobufMessage:
     return net
 
 
-def _layer_of(value: object) -> LayerCall:
+def _layer_of(value: object) -> Function:
     """The layer that an output is of, or that is given itself."""
     if isinstance(value, Top):
         return value.fn
-    if isinstance(value, LayerCall):
+    if isinstance(value, Function):
         return value
     message = f"a net is made of outputs of layers, and it is given a `{type(value).__name__}`"
     raise also(NetcError(Diagnostic("bad-argument", message)), AttributeError)
@@ -186,9 +186,9 @@ class _SpecWriter:
     def __init__(self, names: dict[object, str]) -> None:
         self.names = names
         self.numbers: Counter[str] = Counter()
-        self.done: set[LayerCall] = set()
+        self.done: set[Function] = set()
 
-    def ordered(self, last: LayerCall) -> Iterable[LayerCall]:
+    def ordered(self, last: Function) -> Iterable[Function]:
         """The layers that ``last`` needs and that are not written yet, each after its bottoms."""
         waiting = [last]
         while waiting:
@@ -202,7 +202,7 @@ class _SpecWriter:
             else:
                 waiting.append(lacking[0])
 
-    def write(self, out: ProtobufMessage, layer: LayerCall) -> None:
+    def write(self, out: ProtobufMessage, layer: Function) -> None:
         """Fill a LayerParameter."""
         out.type = layer.type_name
         out.bottom.extend(self.name(top) for top in layer.inputs)
@@ -226,7 +226,7 @@ class _SpecWriter:
             self.names[top] = self._number(top.fn)
         return self.names[top]
 
-    def _number(self, layer: LayerCall) -> str:
+    def _number(self, layer: Function) -> str:
         self.numbers[layer.type_name] += 1
         return f"{layer.type_name}{self.numbers[layer.type_name]}"
 

@@ -16,10 +16,11 @@ import numpy as np
 
 import netc.compat.pycaffe.mode as mode
 from netc.compat.pycaffe.definition import defined
+from netc.compat.pycaffe.errors import also
 from netc.compat.pycaffe.nccl import NCCL
 from netc.compat.pycaffe.net import Net
 from netc.compat.pycaffe.update import Update
-from netc.diagnostics import Source
+from netc.diagnostics import Diagnostic, NetcError, Source
 from netc.frontend import build
 from netc.solver import events
 from netc.solver.feeds import Feeds
@@ -154,10 +155,14 @@ class Solver:
         """Train.
 
         Raises:
-            NetcError: no-gradient; what a batch cannot be taken for.
+            NetcError: bad-argument (TypeError), for what is no whole number; no-gradient; what a
+                batch cannot be taken for.
         """
+        if not isinstance(iterations, int):
+            message = f"the number of iterations must be an int, it is {iterations!r:.60}"
+            raise also(NetcError(Diagnostic("bad-argument", message)), TypeError)
         self._smoothing = Smoothing(self._settings.average_loss)
-        end, snapshot = self._iter + int(iterations), self._settings.snapshot
+        end, snapshot = self._iter + iterations, self._settings.snapshot
         while self._iter < end:
             self._net.clear_param_diffs()
             if self._test_is_due():

@@ -247,10 +247,18 @@ def test_names_of_the_modules_are_where_scripts_look_for_them() -> None:
     assert caffe.net_spec.Function and caffe.net_spec.Layers and caffe.net_spec.Parameters
 
 
+def test_a_function_tells_what_it_was_made_of() -> None:
+    one, two = caffe.layers.Slice(caffe.layers.Input(), ntop=2, slice_point=1)
+    made = one.fn
+    assert type(made).__name__ == "Function" and made is two.fn and (one.n, two.n) == (0, 1)
+    assert (made.type_name, made.ntop, made.in_place) == ("Slice", 2, False)
+    assert dict(made.params) == {"slice_point": 1}
+
+
 def test_param_name_dict_and_assign_proto() -> None:
     names = caffe.net_spec.param_name_dict()
     assert (names["Pooling"], names["Loss"], names["ReLU"]) == (
-        "pooling_param", "loss_param", "relu_param",
+        "pooling", "loss", "relu",
     )  # fmt: skip
     layer = caffe.proto.caffe_pb2.LayerParameter()
     caffe.net_spec.assign_proto(layer, "pooling_param", {"kernel_size": 3})
