@@ -141,6 +141,7 @@ OPS: Mapping[str, str] = {
     ),
     "small_maps": "SpatialSoftmax GroupNorm Norm Normalization Transformation",
     "tent": "Resize Remap",
+    "rank_loss": "RankHardLoss",
 }
 
 # No text can name these.

@@ -247,6 +247,7 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "Resize": [("resize_param { height: 9 width: 7 }", {}),
                ("resize_param { scale: 2 crop: 1 }", {}),
                ("resize_param { scale_x: 0.5 height: 0 }", {})],
+    "RankHardLoss": [("rank_param { pair_size: 2 neg_num: 9 }", {"x0": (6, 4), "x1": (6,)})],
     "Remap": [("", {"x0": (2, 3, 4, 5), "x1": (2, 2, 3, 3)})],
     "L2Normalize": [("", {})],
     "ScaleFilter": [("scale_filter_param { min_scale: 0.5 max_scale: 2 }", {})],
