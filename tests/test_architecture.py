@@ -316,7 +316,8 @@ OP_TABLES: Mapping[str, str] = {
     "compat/pycaffe/draw.py": "pycaffe's pictures",
     "compat/pycaffe/needs.py": "which bottoms of a layer type pycaffe's force_backward passes over",
 }
-NOT_OPS = frozenset({"BN"})  # names that mean something else where they are met: a tile's width
+# Names that mean something else where they are met: a tile's width, an addition in Python's syntax.
+NOT_OPS = frozenset({"BN", "Add"})
 
 
 def strings_in(node: ast.expr | None) -> Iterator[str]:

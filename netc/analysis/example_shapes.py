@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from netc.analysis.candidate_shapes import BOXES, batches, candidates, channels
 from netc.analysis.data_sets import data_set
 from netc.analysis.embeddings import infer_meant
+from netc.analysis.sequence_shapes import is_sequence, sequences
 from netc.analysis.source_layers import source_params
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
@@ -42,6 +43,7 @@ class _Source:
     values: tuple[str, ...]
     params: SourceParams
     image: Shape | None
+    sequence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ def _sources(graph: Graph, layers: Sequence[Message]) -> Iterator[_Source]:
             params = source_params(layer, graph.phase)
             if params is not None:
                 known = data_set(layer)
-                yield _Source(values, params, known.image if known else None)
+                image = known.image if known else None
+                yield _Source(values, params, image, is_sequence(graph, values))
 
 
 def _trials(graph: Graph, sources: Sequence[_Source], batch: int | None) -> Iterator[_Trial]:
@@ -151,7 +154,7 @@ def _documented(
         told = list(source.params.shapes)
         told += [None] * (len(source.values) - len(told))
         first = graph.values[source.values[0]].shape
-        if first is None and at < number:
+        if first is None and at < number and not source.sequence:
             first = _filled(told[0], picture, batch or source.params.batch)
         if batch is not None and told[0] is not None and first:
             first = (batch, *first[1:])
@@ -211,6 +214,7 @@ def _with_labels(
     """
     trial = _tried(graph, shapes)
     for source in sources:
+        trial = _with_sequence(graph, source, trial)
         for name in source.values:
             if name in trial.shapes or trial.faults:
                 continue
@@ -228,6 +232,15 @@ def _with_labels(
                 for shape in options
             )
     return trial
+
+
+def _with_sequence(graph: Graph, source: _Source, trial: _Trial) -> _Trial:
+    """A trial with shapes for the tops of a layer of sequences; itself for other layers."""
+    left = [name for name in source.values if name not in trial.shapes]
+    if not source.sequence or not left:
+        return trial
+    found = sequences(trial.graph, left, source.params.batch)
+    return min_fault(_tried(graph, {**trial.shapes, **shapes}) for shapes in found)
 
 
 def _read_together(trial: _Trial, name: str) -> tuple[str, ...]:

@@ -142,8 +142,20 @@ ELTWISE = OpDef(
 )
 
 
+def _parse_add(layer: Message, context: LayerContext) -> EltwiseParams:
+    """Add of Cambricon's Caffe and of others: the sum of two bottoms (add_layer.cpp).
+
+    Another fork's Add is a convolution of distances.
+    """
+    reject_unknown_fields(layer.get("convolution_param"))
+    return EltwiseParams()
+
+
 # Sum of R*CNN's Caffe and of others: Eltwise that only adds.
-OTHER_NAMES = {"Sum": replace(ELTWISE, params=lambda layer, context: EltwiseParams())}
+OTHER_NAMES = {
+    "Sum": replace(ELTWISE, params=lambda layer, context: EltwiseParams()),
+    "Add": replace(ELTWISE, params=_parse_add, arity=Arity((2, 2), (1, 1))),
+}
 
 
 def _axpy_shape(params: None, inputs: Sequence[Shape]) -> tuple[Shape, ...]:

@@ -184,7 +184,7 @@ OTHER_NAMES: Mapping[str, str] = {
     "permutation": "Transpose",
     "linear": "SparseInnerProduct",
     "fork_batch_norm": "SyncBN",
-    "elementwise": "Sum",
+    "elementwise": "Sum Add",
 }
 
 # What passes and differentiation make.

@@ -234,3 +234,28 @@ def test_labels_of_the_first_yolo_are_those_of_its_cells() -> None:
     text += 'layer { name: "loss" type: "DetectionLoss" bottom: "fc" bottom: "label" top: "loss"\n'
     text += "  detection_loss_param { side: 3 num_class: 3 } }\n"
     assert examples(text)["label"] == (2, 63)
+
+
+def recurrent(name: str, *bottoms: str) -> str:
+    return layer(name, "LSTM", *bottoms, rest="recurrent_param { num_output: 3 }")
+
+
+EMBED = layer("e", "Embed", "words", rest="embed_param { num_output: 4 input_dim: 9 }")
+PICTURES = """
+layer { name: "pictures" type: "DummyData" top: "p" dummy_data_param { shape { dim: [5, 7] } } }
+"""
+
+
+def test_captions_have_a_step_for_each_row_and_a_stream_for_each_picture() -> None:
+    text = PICTURES + HDF5 % tops("cont", "words", "target") + EMBED
+    text += recurrent("r", "e", "cont", "p")
+    text += layer("ip", "InnerProduct", "r", rest="inner_product_param { num_output: 9 axis: 2 }")
+    text += layer("loss", "SoftmaxWithLoss", "ip", "target", rest="softmax_param { axis: 2 }")
+    found = examples(text)
+    assert found["cont"] == found["words"] == found["target"] == (8, 5)
+
+
+def test_features_of_each_step_and_of_each_stream() -> None:
+    text = HDF5 % tops("x", "cont", "static") + recurrent("r", "x", "cont", "static")
+    found = examples(text, phase="TEST")
+    assert found == {"x": (8, 2, 16), "cont": (8, 2), "static": (2, 16)}

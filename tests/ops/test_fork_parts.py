@@ -466,3 +466,10 @@ def test_unpooling_by_the_fields_of_the_pooling_that_it_undoes() -> None:
         run("Unpooling", fields, x)
     with pytest.raises(NetcError, match="`pool` must be MAX"):
         run("Unpooling", fields.replace("stride", "pool: AVE stride"), x, mask)
+
+
+def test_add_is_the_sum_of_two_bottoms() -> None:
+    x, z = rng().normal(size=(2, 3, 4))
+    close(run("Add", "", x, z), x + z)
+    with pytest.raises(NetcError, match="`num_output` of a Caffe fork"):
+        run("Add", "convolution_param { num_output: 2 }", x, z)
