@@ -152,6 +152,7 @@ READINGS: Mapping[str, str] = {
     "cross_entropy": "SoftmaxWithLossEach",
     "normalize_places": "NormalizePlaces",
     "yolo_first": "DetectionLossOfCells",
+    "yolo_first_scores": "EvalDetectionOfCells",
     "inputs": "ImageDataOfClasses",
     "normalization": "SoftmaxOfFirst",
     "softmax_weights": "SoftmaxWithLossOfWeights SoftmaxWithLossOfOverlaps",

@@ -21,6 +21,7 @@ from netc.ops.labels import class_labels
 from netc.ops.normalization import softmax
 from netc.ops.numbers import one_of, required_number
 from netc.ops.role import Role
+from netc.ops.yolo_first_scores import first_yolo_scores_reading
 from netc.ops.yolo_overlap import nms_keep, overlaps
 from netc.schema.message import Message
 
@@ -240,6 +241,7 @@ EVAL_DETECTION = OpDef(
     reads=2,
     family="loss",
     host=True,
+    reading=first_yolo_scores_reading,
 )
 
 READINGS = (REGION_OUTPUT,)

@@ -61,7 +61,12 @@ def _parse(layer: Message, context: LayerContext) -> FirstYoloParams:
     return FirstYoloParams(*(message.get(name) for name in _FIELDS))
 
 
-def _shape(params: FirstYoloParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+def check_cells(params: FirstYoloParams, inputs: Sequence[Shape], field: str) -> None:
+    """Check a prediction and a label of so many cells.
+
+    Raises:
+        ShapeError: one has another size; ``field`` is what says the cells.
+    """
     cells = params.side**2
     wanted = (cells * (params.classes + 5 * params.boxes), cells * LABEL)
     for shape, size, what in zip(inputs, wanted, ("prediction", "label"), strict=True):
@@ -69,10 +74,14 @@ def _shape(params: FirstYoloParams, inputs: Sequence[Shape]) -> tuple[Shape, ...
             raise ShapeError(
                 f"{size} numbers of each image are needed for `side` {params.side}, the {what} is "
                 f"{show(shape)}",
-                "detection_loss_param.side",
+                field,
             )
     if inputs[0][0] != inputs[1][0]:
         raise ShapeError(f"as many labels as images: {show(inputs[0])} and {show(inputs[1])}")
+
+
+def _shape(params: FirstYoloParams, inputs: Sequence[Shape]) -> tuple[Shape, ...]:
+    check_cells(params, inputs, "detection_loss_param.side")
     return ((),)
 
 
@@ -89,7 +98,7 @@ class Cells(NamedTuple):
     loss: AnyArray
 
 
-def _overlaps(boxes: AnyArray, truth: AnyArray) -> AnyArray:
+def box_overlaps(boxes: AnyArray, truth: AnyArray) -> AnyArray:
     """Areas in common over areas together of boxes of centre and size, 0 where they are apart."""
     low = np.maximum(boxes[..., :2] - boxes[..., 2:] / 2, truth[..., :2] - truth[..., 2:] / 2)
     high = np.minimum(boxes[..., :2] + boxes[..., 2:] / 2, truth[..., :2] + truth[..., 2:] / 2)
@@ -101,15 +110,8 @@ def _overlaps(boxes: AnyArray, truth: AnyArray) -> AnyArray:
     return result
 
 
-def _chosen(params: FirstYoloParams, boxes: AnyArray, truth: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """The box that a cell's object is given to, and its overlap; (images, cells) both.
-
-    The one that overlaps it most; where none does, the nearest that is not too far.
-
-    Args:
-        boxes: (images, cells, boxes, 4), as predicted.
-        truth: (images, cells, 4).
-    """
+def in_picture(params: FirstYoloParams, boxes: AnyArray) -> AnyArray:
+    """Predicted boxes (images, cells, boxes, 4) as centre and size in the picture."""
     whole = boxes.copy()
     if params.in_cell:
         cell = np.arange(params.side**2)
@@ -119,8 +121,21 @@ def _chosen(params: FirstYoloParams, boxes: AnyArray, truth: AnyArray) -> tuple[
         )
     if params.sqrt:
         whole[..., 2:] **= 2
+    return whole
+
+
+def _chosen(params: FirstYoloParams, boxes: AnyArray, truth: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """The box that a cell's object is given to, and its overlap; (images, cells) both.
+
+    The one that overlaps it most; where none does, the nearest that is not too far.
+
+    Args:
+        boxes: (images, cells, boxes, 4), as predicted.
+        truth: (images, cells, 4).
+    """
+    whole = in_picture(params, boxes)
     target = truth[:, :, None]
-    overlap = _overlaps(whole, target)
+    overlap = box_overlaps(whole, target)
     far = np.sqrt(((whole - target) ** 2).sum(axis=-1))
     nearest = np.where(far < _FAR, far, np.inf).argmin(axis=-1)
     most = overlap.max(axis=-1)
@@ -140,7 +155,7 @@ def _targets(params: FirstYoloParams, truth: AnyArray) -> AnyArray:
     return wanted
 
 
-def _labels(params: FirstYoloParams, label: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
+def cell_labels(params: FirstYoloParams, label: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
     """Which cells have an object, its class, 0 where none is, and its box.
 
     Raises:
@@ -172,7 +187,7 @@ def yolo_cells(params: FirstYoloParams, inputs: Arrays) -> Cells:
     data, label = (np.asarray(array) for array in inputs)
     images, cells = len(data), params.side**2
     rows = data.reshape(images, -1, cells)
-    has, kind, truth = _labels(params, label)
+    has, kind, truth = cell_labels(params, label)
     classes = rows[:, : params.classes]
     objects = rows[:, params.classes : params.classes + params.boxes]
     boxes = rows[:, params.classes + params.boxes :].reshape(images, params.boxes, 4, cells)

@@ -111,3 +111,28 @@ def test_sizes_and_classes_that_do_not_fit() -> None:
     wrong[:, 2 * CELLS : 3 * CELLS] = CLASSES
     with pytest.raises(NetcError, match="a class is 3"):
         run("DetectionLoss", fields, DATA, wrong)
+
+
+def test_boxes_that_find_objects() -> None:
+    """Two objects of class 1, the first difficult, and one of class 2, in cells 0, 1 and 3."""
+    cells = 4
+    label = np.zeros((1, 7 * cells), np.float32)
+    label[0, 0] = 1
+    label[0, cells : 2 * cells] = [1, 1, 0, 1]
+    label[0, 2 * cells : 3 * cells] = [1, 1, 0, 2]
+    truth = [[0.2, 0.2, 0.2, 0.2], [0.8, 0.2, 0.2, 0.2], [0, 0, 0, 0], [0.7, 0.7, 0.4, 0.4]]
+    label[0, 3 * cells :] = np.ravel(truth)
+    shares = np.zeros((3, cells))
+    shares[[1, 1, 0, 1], np.arange(cells)] = [0.9, 0.8, 0.7, 0.6]
+    objects = np.array([[0.5, 0.9, 0.3, 0.2]])
+    boxes = np.array([truth[0], truth[1], [0.2, 0.8, 0.1, 0.1], truth[1]]).T
+    data = np.concatenate([shares, objects, boxes]).reshape(1, -1)
+    fields = "side: 2 num_class: 3 num_object: 1 sqrt: false constriant: false"
+    text = f"eval_detection_param {{ {fields} %s }}"
+    got = run("EvalDetection", text % "", data, label)[0]
+    close(got[:3], [0, 1, 1])  # not difficult
+    rows = got[3:].reshape(4, 4)
+    # A miss; a hit; the difficult one; the hit's object again.
+    close(rows, [[0, 0.21, 0, 1], [1, 0.72, 1, 0], [1, 0.45, 0, 0], [1, 0.12, 0, 1]])
+    thin = run("EvalDetection", text % "nms: 0.5 score_type: OBJ", data, label)[0]
+    close(thin[3:].reshape(4, 4), [[0, 0.3, 0, 1], [1, 0.9, 1, 0], [1, 0.5, 0, 0], [0] * 4])
