@@ -57,7 +57,7 @@ def _statistics_first(layer: Message) -> Upgraded:
         f"the `param` of BatchNorm `{layer.get('name')}` are in the order of NVIDIA's first "
         "releases, scale and bias before the statistics; they came behind these"
     )
-    change = Change("batch-norm-order", text, layer.name_span_of("param", 0))
+    change = Change("statistics", text, layer.name_span_of("param", 0))
     return Upgraded(layer.with_entries(param=(*statistics, *zeros, *own)), (change,))
 
 

@@ -14,7 +14,7 @@ class Change(NamedTuple):
 
     Args:
         step: the step's name ("v0", "v1", "data-transform", "inputs", "batch-norm",
-            "batch-norm-order", "axes", "dilation", "priors", "bottoms", "fused", "solver").
+            "statistics", "axes", "dilation", "priors", "bottoms", "fused", "solver").
         message: what became what; lower case, no full stop, identifiers in backticks.
         span: where the old form stands.
         lossy: whether something written in the file was left out, as Caffe leaves it out.

@@ -40,10 +40,10 @@ class _Arguments(NamedTuple):
     flags: Mapping[str, str]
     others: Sequence[str]
 
-    def option(self, flag: str, name: str | None = None) -> str:
-        """A flag as an option of netc's command; empty where it is not given."""
+    def option(self, flag: str) -> str:
+        """A flag as the option of netc's command; empty where it is not given."""
         value = self.flags.get(flag)
-        return f" --{name or flag} {value}" if value else ""
+        return f" --{flag.replace('_', '-')} {value}" if value else ""
 
     def switch(self, flag: str) -> str:
         """A flag without a value, where it is set."""
@@ -138,8 +138,8 @@ def _quoted(word: str) -> str:
 def _train(given: _Arguments) -> str:
     command = f"netc train {given.flags.get('solver') or 'SOLVER'}"
     command += given.option("weights") + given.option("snapshot") + _state(given)
-    command += given.option("sigint_effect", "sigint-effect")
-    command += given.option("sighup_effect", "sighup-effect")
+    command += given.option("sigint_effect")
+    command += given.option("sighup_effect")
     several = given.flags.get("gpu", "").count(",") + 1
     if several > 1 or given.flags.get("gpu") == "all":
         number = "N" if several == 1 else str(several)
@@ -149,7 +149,7 @@ def _train(given: _Arguments) -> str:
 
 def _test(given: _Arguments) -> str:
     command = f"netc test {given.flags.get('model') or 'NET'}"
-    command += given.option("weights", "weights") or " --weights W"
+    command += given.option("weights") or " --weights W"
     return _device(given, command + given.option("iterations") + _state(given))
 
 

@@ -27,7 +27,7 @@ _STEPS = {
     "inputs": "inputs as an Input layer",
     "data-transform": "transformations moved to `transform_param`",
     "batch-norm": "rates of BatchNorm's statistics",
-    "batch-norm-order": "the order of NVIDIA's first BatchNorm",
+    "statistics": "the order of NVIDIA's first BatchNorm",
     "axes": "axes",
     "dilation": "`hole` as `dilation`",
     "bottoms": "bottoms that a field names or counts",
