@@ -30,7 +30,7 @@ class SharedMemory(NamedTuple):
             alone: seconds of an iteration of one of the ranks, without the others.
             beside: how much longer an iteration takes beside ranks that do not talk to this one.
         """
-        return beside * alone + 3 * self.meeting
+        return beside * alone + 5 * self.meeting  # three for shared memory, two for numbers
 
 
 class Messages(NamedTuple):

@@ -108,4 +108,5 @@ def describe_batch(solver_batch: int, ranks: Group, batch: str) -> str:
     """How many images an iteration takes, for the first line of a log."""
     own = solver_batch // ranks.size
     rule = "as written, for each rank" if batch == "per-rank" else "a part of what is written"
-    return f"{ranks.size} ranks, {own} images each ({rule}), {solver_batch} an iteration"
+    many = "ranks" if ranks.size > 1 else "rank"
+    return f"{ranks.size} {many}, {own} images each ({rule}), {solver_batch} an iteration"
