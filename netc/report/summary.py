@@ -178,21 +178,25 @@ def totals(profile: NetProfile) -> list[str]:
     """The totals of the whole net, one sentence per line."""
     cost, batch = profile.cost.total, profile.batch or 1
     forward = profile.blob_bytes
-    both = 2 * forward - profile.cost.input_bytes
+    both = forward + max(forward - profile.cost.input_bytes, 0)  # inputs have no gradients
     each = " an image" if batch > 1 else ""
     out = [f"parameters   {cost.parameters:,} trained{_kept(cost.statistics)}"]
-    out.append(f"             {size(cost.weight_bytes) or '0 B'}")
+    out.append(f"             {_bytes(cost.weight_bytes)}")
     out.append(f"MACs         {cost.macs // batch:,}{each}{_of_batch(short(cost.macs), batch)}")
     out.append(
-        f"memory       {size(forward // batch)}{each} forward{_of_batch(size(forward), batch)}"
+        f"memory       {_bytes(forward // batch)}{each} forward{_of_batch(size(forward), batch)}"
     )
     out.append(
-        f"             {size(both // batch)}{each} forward and backward"
+        f"             {_bytes(both // batch)}{each} forward and backward"
         f"{_of_batch(size(both), batch)}"
     )
     if not profile.complete:
         out.append(f"             (without the {_missing(profile)} layers marked {UNKNOWN})")
     return [*out, "", *CONVENTION]
+
+
+def _bytes(number: int) -> str:
+    return size(number) or "0 B"
 
 
 def _kept(statistics: int) -> str:

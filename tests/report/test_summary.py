@@ -222,3 +222,13 @@ def test_csv_is_exact_and_harmless() -> None:
     rows = list(csv.DictReader(io.StringIO(text)))
     assert rows[1]["name"] == "'=cmd|' /C calc'!A0"
     assert (rows[1]["parameters"], rows[1]["field"], rows[1]["padding"]) == ("108", "3x3", "1x1")
+
+
+def test_no_memory_is_negative_where_only_inputs_have_sizes() -> None:
+    text = """
+layer { name: "data" type: "Data" top: "data" top: "label"
+  data_param { source: "records" batch_size: 32 } }
+layer { name: "pool" type: "Pooling" bottom: "data" top: "pool" pooling_param { kernel_size: 2 } }
+"""
+    lines = totals(profile_of(text))
+    assert "memory       0 B forward" in lines and "             0 B forward and backward" in lines
