@@ -98,6 +98,11 @@ BUILT_IN: Mapping[tuple[str, str], str] = {
     ("pythonLayer", "regression_Layer"): "netc.ops.mtcnn_layers",
     ("python_layers", "Meshgrid"): "netc.ops.constant_maps",
     ("python_layers", "MeanVals"): "netc.ops.constant_maps",
+    **{
+        (module, layer): "netc.ops.structural_similarity"
+        for module in ("loss", "pyloss")
+        for layer in ("L1", "L2", "SSIM", "MSSSIM", "MSSSIML1", "MSSSIML2")
+    },
 }
 
 
