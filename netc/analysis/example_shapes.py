@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from netc.analysis.candidate_shapes import BOXES, batches, candidates, channels
 from netc.analysis.data_sets import data_set
 from netc.analysis.embeddings import infer_meant
+from netc.analysis.region_shapes import true_boxes_as_read
 from netc.analysis.sequence_shapes import is_sequence, sequences
 from netc.analysis.source_layers import source_params
 from netc.ir.graph import Graph
@@ -164,7 +165,7 @@ def _documented(
         for name, shape in zip(source.values, (first, *following[1:]), strict=False):
             whole = _rows(shape)
             if whole is not None:
-                found[name] = whole
+                found[name] = true_boxes_as_read(graph, name, whole)
     return found
 
 

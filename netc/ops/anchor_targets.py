@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from netc.ir.types import Shape, show
+from netc.ir.types import Shape, count, show
 from netc.numeric import np
 from netc.ops.anchors import box_changes, placed_anchors
 from netc.ops.array import AnyArray, Arrays, quietly
@@ -116,7 +116,8 @@ def anchor_shapes(rules: AnchorRules, inputs: Sequence[Shape]) -> tuple[Shape, .
 def anchor_contents(rules: AnchorRules, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
     """Contents rule: true boxes in the image that the cells are of, and its size."""
     high, wide = (size * rules.anchors.stride for size in inputs[0][2:])
-    return None, TrueBoxes(corner_rows(0, 0), 2, 1, high, wide), ImageSizes(high, wide)
+    further = count(inputs[1], 1) - 5 if _has_attributes(inputs[1]) else 0
+    return None, TrueBoxes(corner_rows(0, further), 2, 1, high, wide), ImageSizes(high, wide)
 
 
 def anchor_targets(
@@ -137,7 +138,7 @@ def labelled_anchors(
     rules: AnchorRules, inputs: Arrays, context: PythonContext
 ) -> tuple[AnyArray, AnyArray, AnyArray]:
     """Label and box changes of every anchor, and the indices of those that may train."""
-    truth, size = np.asarray(inputs[1]).reshape(-1, 5), np.asarray(inputs[2]).reshape(-1)[:2]
+    truth, size = _true_boxes(np.asarray(inputs[1])), np.asarray(inputs[2]).reshape(-1)[:2]
     anchors = placed_anchors(rules.anchors, inputs[0].shape[2:])
     inside = anchors_inside(rules, anchors, size)
     labels, targets = np.full(len(anchors), -1, np.float32), np.zeros((len(anchors), 4), np.float32)
@@ -151,6 +152,19 @@ def labelled_anchors(
         if len(truth):
             targets[inside] = box_changes(anchors[inside], truth[best, :4])
     return labels, targets, inside
+
+
+def _true_boxes(truth: AnyArray) -> AnyArray:
+    """Rows of box and label; attributes and relations behind them are left out."""
+    if _has_attributes(truth.shape):
+        rows: AnyArray = truth.reshape(len(truth), -1)[:, :5]
+        return rows
+    return truth.reshape(-1, 5)
+
+
+def _has_attributes(truth: Shape) -> bool:
+    """Whether rows are those of peteanderson80/bottom-up-attention (region_attributes.py)."""
+    return len(truth) in (2, 4) and count(truth, 1) >= 21
 
 
 def anchors_inside(rules: AnchorRules, anchors: AnyArray, size: AnyArray) -> AnyArray:

@@ -64,9 +64,13 @@ def parse_param_str(param_str: str, layer: str, known: Mapping[str, object]) -> 
 
 
 def _fits(value: Any, usual: Any) -> bool:
-    """Whether a value is a list of positive numbers as the usual one is, or a number or text."""
+    """Whether a value is a list of positive numbers as the usual one is, or a number or text.
+
+    A number may be negative where the usual one is.
+    """
     if isinstance(usual, tuple):
         return bool(value) and all(0 < float(number) <= 2**31 for number in value)
     if isinstance(usual, str):
         return isinstance(value, str)
-    return 0 <= float(value) < 2**31
+    least = -(2**31) if isinstance(usual, int | float) and usual < 0 else 0
+    return least <= float(value) < 2**31

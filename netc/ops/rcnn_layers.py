@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from netc.ir.types import Shape, show
+from netc.ir.types import Shape, count, show
 from netc.numeric import np
 from netc.ops import windows
 from netc.ops.anchor_targets import (
@@ -31,6 +31,15 @@ from netc.ops.define import ShapeError
 from netc.ops.param_str import parse_param_str
 from netc.ops.python import PythonContext, register_built_in
 from netc.ops.random import uniform
+from netc.ops.region_attributes import (
+    BATCH,
+    Extras,
+    extra_shapes,
+    extra_targets,
+    extras,
+    positives_truth,
+    row_width,
+)
 
 _BATCH, _POSITIVES, _NEAR = 128, 32, 0.5
 _DEVIATIONS = (0.1, 0.1, 0.2, 0.2)
@@ -73,10 +82,27 @@ def _anchor_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Conten
 # ProposalTargetLayer
 
 
-def _classes(param_str: str) -> int:
-    return int(
-        parse_param_str(param_str, "ProposalTargetLayer", {"num_classes": None})["num_classes"]
-    )
+# Behind the first are fields of peteanderson80/bottom-up-attention; its layer never reads the last.
+_FIELDS = {
+    "num_classes": None, "num_attr_classes": 0, "num_rel_classes": 0, "ignore_label": -1,
+    "use_attr_labels": False,
+}  # fmt: skip
+
+
+def _fields(param_str: str) -> tuple[int, Extras]:
+    """How many classes there are, and what else is told of regions."""
+    given = parse_param_str(param_str, "ProposalTargetLayer", _FIELDS)
+    return int(given["num_classes"]), extras(given)
+
+
+def true_boxes_shape(param_str: str, shape: Shape) -> Shape:
+    """The shape of true boxes, rows of 5, for a layer that tells more of each region.
+
+    Raises:
+        ShapeError: the ``param_str`` is not the layer's.
+    """
+    told = _fields(param_str)[1]
+    return (shape[0], row_width(told, shape[0])) if told.any else shape
 
 
 def _target_shape(
@@ -84,13 +110,15 @@ def _target_shape(
 ) -> tuple[Shape, ...]:
     if windows.are_windows(inputs):
         return windows.target_shape(inputs, param_str, context)
-    classes = _classes(param_str)
+    classes, told = _fields(param_str)
     if len(inputs) < 2 or not inputs[0] or inputs[0][-1] != 5 or not inputs[1]:
         raise ShapeError(
             "Faster R-CNN's `ProposalTargetLayer` takes regions and true boxes, rows of 5; the "
             f"bottoms are {', '.join(map(show, inputs))}"
         )
-    return ((_BATCH, 5, 1, 1), (_BATCH, 1, 1, 1), *((_BATCH, 4 * classes, 1, 1),) * 3)
+    rows = BATCH if told.any else _BATCH
+    usual = ((rows, 5, 1, 1), (rows, 1, 1, 1), *((rows, 4 * classes, 1, 1),) * 3)
+    return (*usual, *extra_shapes(told, inputs[1]))
 
 
 class Sampling(NamedTuple):
@@ -102,19 +130,27 @@ class Sampling(NamedTuple):
         most: regions that overlap one by this much or more are left out before; None for none.
         filled: negatives come again where there are too few, and of true boxes that a region
             overlaps by as much the last one counts; as makefile/frcnn has it.
+        batch: how many are chosen at most; of positives, a quarter of 128.
     """
 
     classes: int
     near: float = _NEAR
     most: float | None = None
     filled: bool = False
+    batch: int = _BATCH
 
 
 @quietly
 def _targets(inputs: Arrays, param_str: str, context: PythonContext) -> tuple[AnyArray, ...]:
     if windows.are_windows([array.shape for array in inputs]):
         return windows.targets(inputs, param_str, context)
-    return sampled_targets(Sampling(_classes(param_str)), inputs, context)
+    classes, told = _fields(param_str)
+    if not told.any:
+        return sampled_targets(Sampling(classes), inputs, context)
+    truth = np.asarray(inputs[1]).reshape(len(inputs[1]), -1)
+    regions = (inputs[0], truth[:, :5])
+    usual, at = _sampled(Sampling(classes, batch=BATCH), regions, context)
+    return (*usual, *extra_targets(told, positives_truth(told, truth, at), context))
 
 
 # R-FCN's layer gives four axes, Faster R-CNN's fewer; losses and ROIPooling take either.
@@ -122,6 +158,13 @@ def sampled_targets(
     rules: Sampling, inputs: Arrays, context: PythonContext
 ) -> tuple[AnyArray, ...]:
     """Regions to train on, their labels, box changes and the weights of those."""
+    return _sampled(rules, inputs, context)[0]
+
+
+def _sampled(
+    rules: Sampling, inputs: Arrays, context: PythonContext
+) -> tuple[tuple[AnyArray, ...], AnyArray]:
+    """The layer's tops, and which true box each of the positives has."""
     truth = np.asarray(inputs[1]).reshape(-1, 5)
     rows = np.asarray(inputs[0]).reshape(-1, 5)
     if rules.most is not None:
@@ -131,9 +174,9 @@ def sampled_targets(
     best, most = _matched(rules, rows, truth)
     near = most >= np.float32(rules.near)
     positive = drawn(np.flatnonzero(near), _POSITIVES, rows, context, 0)
-    negative = drawn(np.flatnonzero(~near), _BATCH - len(positive), rows, context, 1)
+    negative = drawn(np.flatnonzero(~near), rules.batch - len(positive), rows, context, 1)
     if rules.filled and len(negative):
-        negative = np.resize(negative, _BATCH - len(positive))
+        negative = np.resize(negative, rules.batch - len(positive))
     kept = np.concatenate([positive, negative])
     labels = np.zeros(len(kept), np.float32)
     labels[: len(positive)] = truth[best[positive], 4]
@@ -141,7 +184,7 @@ def sampled_targets(
         labels, rules.classes, rows[positive, 1:], truth[best[positive], :4]
     )
     made = (rows[kept], labels[:, None], targets, inside, (inside > 0).astype(np.float32))
-    return tuple(array.reshape(*array.shape, 1, 1) for array in made)
+    return tuple(array.reshape(*array.shape, 1, 1) for array in made), best[positive]
 
 
 def _matched(rules: Sampling, rows: AnyArray, truth: AnyArray) -> tuple[AnyArray, AnyArray]:
@@ -219,9 +262,9 @@ def _dropped_gradient(
 def _target_contents(param_str: str, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
     if windows.are_windows(inputs):
         return windows.target_contents(param_str, inputs)
-    return Regions(1, _SIDE, _SIDE), TrueBoxes(
-        corner_rows(0, 0), _classes(param_str), 1, _SIDE, _SIDE
-    )
+    further = count(inputs[1], 1) - 5
+    columns = corner_rows(0, further if _fields(param_str)[1].any else 0)
+    return Regions(1, _SIDE, _SIDE), TrueBoxes(columns, _fields(param_str)[0], 1, _SIDE, _SIDE)
 
 
 _SIDE = 600.0  # of an image, where nothing tells it
