@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import netc
-from netc.diagnostics import NetcError
+from netc.diagnostics import NetcError, NetcWarning
 
 TEXT = """
 input: "x" input_shape {{ dim: 40 dim: 50 dim: 25 }} input: "t" input_shape {{ dim: 40 dim: 1250 }}
@@ -57,3 +57,42 @@ def test_the_gradient_is_passed_on() -> None:
 def test_a_deviation_below_nothing() -> None:
     with pytest.raises(NetcError, match="at least 0"):
         added("gaussian_std: -1")
+
+
+def random_noise(fields: str, phase: str = "TRAIN", x: np.ndarray = X) -> np.ndarray:
+    text = f'input: "x" input_shape {{ dim: {list(x.shape)} }} layer {{ name: "n" bottom: "x" '
+    text += f'type: "RandomNoise" top: "n" random_noise_param {{ {fields} }} }}'
+    found: np.ndarray = netc.compile(text=text, phase=phase, backend="reference")(x=x)["n"] - x
+    return found
+
+
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+def test_random_noise_has_its_mean_and_deviation_in_both_phases(phase: str) -> None:
+    with pytest.warns(NetcWarning, match="takes 1 in the place of `sigma`"):
+        found = random_noise("mu: -2 sigma: 0.25", phase)
+    assert abs(found.mean() + 2) < 5 * 0.25 / np.sqrt(X.size) and abs(found.std() - 0.25) < 0.005
+    assert abs((np.abs(found + 2) < 0.25).mean() - 0.6827) < 0.01
+
+
+def test_random_noise_in_parts_of_each_element_or_of_their_mean() -> None:
+    x = np.repeat(np.array([-4, 0, 1, 0.5], np.float32), 20000).reshape(4, -1)
+    found = random_noise("adaptive_sigma: true adaptive_factor: 0.5 sigma: 7", x=x)
+    for row, deviation in zip(found, (2, 0.5 * 1.375, 0.5, 0.25), strict=True):
+        assert abs(row.std() / deviation - 1) < 0.03 and abs(row.mean()) < 0.05 * deviation
+    with pytest.warns(NetcWarning, match="adds `mu`"):
+        again = random_noise("adaptive_sigma: true adaptive_factor: 0.5 mu: 3", x=x)
+    np.testing.assert_array_equal(again, found)
+
+
+def test_random_noise_passes_its_gradient_on() -> None:
+    text = TEXT.format("").replace('"Noise"', '"RandomNoise"').replace("noise_param {  }", "")
+    net = netc.compile(text=text, phase="TRAIN", backend="reference")
+    wanted = (X + random_noise("")) / 40
+    found = net.gradients({"x": X, "t": T}).blobs["x"]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fields", ["sigma: 0", "adaptive_sigma: true adaptive_factor: -1"])
+def test_random_noise_needs_a_deviation(fields: str) -> None:
+    with pytest.raises(NetcError, match="must be above 0"):
+        random_noise(fields)

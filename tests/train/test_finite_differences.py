@@ -247,6 +247,8 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "Resize": [("resize_param { height: 9 width: 7 }", {}),
                ("resize_param { scale: 2 crop: 1 }", {}),
                ("resize_param { scale_x: 0.5 height: 0 }", {})],
+    "EuclideanLossWithIgnore": [("", {"x0": (3, 4), "x1": (3, 5)})],
+    "RandomNoise": [("", {}), ("random_noise_param { adaptive_sigma: true }", {})],
     "RankHardLoss": [("rank_param { pair_size: 2 neg_num: 9 }", {"x0": (6, 4), "x1": (6,)})],
     "Remap": [("", {"x0": (2, 3, 4, 5), "x1": (2, 2, 3, 3)})],
     "L2Normalize": [("", {})],
