@@ -31,6 +31,10 @@ BROKEN: Mapping[str, str] = {
         f"{_PULL}196/{name}.prototxt": "its memory_data takes a bottom for each top, and has none"
         for name in ("examples/lenet/lenet", "models/imagenet")
     },
+    "peteanderson80+bottom-up-attention/models/vg/VGG16/faster_rcnn_end2end_attr/train.prototxt": (
+        "its SigmoidCrossEntropyLoss compares 1000 scores of each region with 16 labels of each "
+        "positive, whose numbers no Caffe takes"
+    ),
     f"{_PULL}216/examples/deepface/deepface_train.prototxt": (
         "its release has no `locally_connected`, and a kernel of 5 is asked for on 4 rows"
     ),

@@ -20,6 +20,7 @@ from netc.ops.define import (
     LayerContext,
     OpDef,
     ShapeError,
+    Stand,
     TypeReading,
     copies,
     erased,
@@ -42,6 +43,7 @@ from netc.ops.loss import LOG_THRESHOLD, ONE_LOSS, check_single, per_example, sc
 from netc.ops.metric_losses import WEIGHTED_CROSS_ENTROPY
 from netc.ops.normalization import softmax
 from netc.ops.role import Role
+from netc.ops.softmax_many_labels import SOFTMAX_WITH_LOSS_OF_MANY, many_labels
 from netc.ops.softmax_weights import third_bottom_reading
 from netc.schema.message import Message
 
@@ -161,8 +163,14 @@ def _each_reading(layer: Message) -> TypeReading | None:
     return third_bottom_reading(layer)
 
 
+def _of_many(params: SoftmaxLossParams, inputs: Sequence[Shape]) -> Stand | None:
+    many = many_labels(params, inputs)
+    return None if many is None else Stand(SOFTMAX_WITH_LOSS_OF_MANY.name, many)
+
+
 SOFTMAX_WITH_LOSS = OpDef(
     name="SoftmaxWithLoss",
+    by_shape=_of_many,
     arity=_ONE_OR_TWO,
     params=_parse_softmax_loss,
     shape=_softmax_loss_shape,

@@ -157,6 +157,7 @@ READINGS: Mapping[str, str] = {
     "inputs": "ImageDataOfClasses",
     "normalization": "SoftmaxOfFirst",
     "softmax_weights": "SoftmaxWithLossOfWeights SoftmaxWithLossOfOverlaps",
+    "softmax_many_labels": "SoftmaxWithLossOfMany",
     "metric_losses": "SigmoidCrossEntropyLossWeighted",
     "smooth_l1": "SmoothL1LossEach",
     "region_output": "DetectionOutputRegion",

@@ -52,7 +52,8 @@ class ThirdBottomParams:
     tops: int
 
 
-def _parse(layer: Message, context: LayerContext) -> ThirdBottomParams:
+def parse_plain(layer: Message, context: LayerContext) -> ThirdBottomParams:
+    """The fields of BVLC's layer."""
     loss = loss_param(layer)
     return ThirdBottomParams(
         layer.get("softmax_param").get("axis"),
@@ -63,7 +64,7 @@ def _parse(layer: Message, context: LayerContext) -> ThirdBottomParams:
 
 
 def _parse_weighted(layer: Message, context: LayerContext) -> ThirdBottomParams:
-    params, loss = _parse(layer, context), layer.get("loss_param")
+    params, loss = parse_plain(layer, context), layer.get("loss_param")
     if params.normalization not in ("VALID", "BATCH_SIZE"):
         raise loss.error(
             "normalization",
@@ -184,7 +185,7 @@ SOFTMAX_WITH_WEIGHTED_LOSS = OpDef(
 SOFTMAX_WITH_OVERLAP_LOSS = OpDef(
     name="SoftmaxWithLossOfOverlaps",
     arity=Arity((3, 3), (1, 2), optional_top=True),
-    params=_parse,
+    params=parse_plain,
     shape=_shape,
     cost=per_input(12),
     window=full_extent,
