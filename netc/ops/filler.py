@@ -12,6 +12,7 @@ from netc.ir.graph import Array
 from netc.ir.types import Shape, count, show
 from netc.numeric import np
 from netc.ops.fields import reject_unknown_fields
+from netc.ops.gabor import gabor, gabor_fault
 from netc.schema.message import Message
 
 
@@ -137,6 +138,8 @@ def filler_fault(filler: Filler, shape: Shape) -> str | None:
         return f"`{filler.file}` {had}, and {show(shape)} needs {count(shape)}"
     if filler.type == "expectation":
         return _expectation_fault(filler, shape)
+    if filler.type == "gabor":
+        return gabor_fault(shape)
     if filler.type == "gaussian" and filler.sparse >= 0:
         return _sparse_fault(filler, shape)
     if filler.type in ("positive_unitball", "xavier", "msra") and not shape:
@@ -292,6 +295,10 @@ def _expectation(filler: Filler, shape: Shape, rng: np.random.Generator) -> Arra
     return np.stack(rows).astype(np.float32)
 
 
+def _gabor(filler: Filler, shape: Shape, rng: np.random.Generator) -> Array:
+    return gabor(shape)
+
+
 _FILL: Mapping[str, Callable[[Filler, Shape, np.random.Generator], Array]] = {
     "constant": _constant,
     "gaussian": _gaussian,
@@ -302,4 +309,5 @@ _FILL: Mapping[str, Callable[[Filler, Shape, np.random.Generator], Array]] = {
     "bilinear": _bilinear,
     "file": _of_file,
     "expectation": _expectation,
+    "gabor": _gabor,
 }

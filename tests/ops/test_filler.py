@@ -143,7 +143,7 @@ def test_the_fields_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "code", "at", "message"),
     [
-        ('type: "gabor"', "unknown-filler", '"gabor"', "there is no filler `gabor`"),
+        ('type: "wavelet"', "unknown-filler", '"wavelet"', "there is no filler `wavelet`"),
         ('type: "Xavier"', "unknown-filler", '"Xavier"', "there is no filler `Xavier`"),
         ('type: "xavier" sparse: 2', "bad-filler", "2", "takes no `sparse`, it is 2"),
         ('type: "gaussian" sparse: -2', "bad-filler", "-2", "at least -1, it is -2"),

@@ -116,7 +116,7 @@ def test_macs() -> None:
         ("LSTM", 3, 3, "num_output: 1 expose_hidden: true", "bottom-count", '"b2"'),
         ("RNN", 4, 1, "num_output: 1", "bottom-count", '"b3"'),
         ("LSTM", 4, 2, "num_output: 1 expose_hidden: true", "top-count", '"t1"'),
-        ("RNN", 2, 1, 'num_output: 1 weight_filler { type: "gabor" }', "unknown-filler", '"gabor"'),
+        ("RNN", 2, 1, 'num_output: 1 weight_filler { type: "comb" }', "unknown-filler", '"comb"'),
     ],
 )
 def test_mistakes(kind, bottoms, tops, text, code, at) -> None:
