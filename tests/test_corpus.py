@@ -31,10 +31,6 @@ _also("intel+caffe/examples/LRCN_activity_recognition/deploy_lstm.prototxt", "TR
 _also("BVLC+caffe/@pull-2565/examples/elm/elm_classification_tr.prototxt", "TRAIN", _UNKNOWN, 40)
 _also("BVLC+caffe/@pull-3052/examples/cifar10/cifar10_cm_train_test.prototxt", "TEST",
       _UNKNOWN, 225)  # fmt: skip
-# Its Unpooling has its fields in `pooling_param`, DeconvNet's has them in `unpooling_param`.
-_also("BVLC+caffe/@pull-3376/examples/deconv_deploy.prototxt", BOTH, "missing-field", 220)
-_also("BVLC+caffe/@pull-6194/proto/gpu_saliency_alexnet_train_test.prototxt", BOTH, _UNKNOWN, 114)
-_also("Cambricon+caffe/src/caffe/test/test_data/add.prototxt", BOTH, _UNKNOWN, 18)
 # SoftmaxWithLoss takes two bottoms (LossLayer::ExactNumBottomBlobs), here it has one.
 _also("dgschwend+netscope/presets/inceptionv4.prototxt", BOTH, "bottom-count", 8319)
 _also("dgschwend+netscope/presets/sq11b2a_e3.prototxt", "TRAIN", "bottom-count", 607)
