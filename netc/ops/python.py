@@ -82,6 +82,7 @@ BUILT_IN: Mapping[tuple[str, str], str] = {
     ("spatial_dropout", "SpatialDropoutLayer"): "netc.ops.rcnn_layers",
     ("oicr_layer.layer", "OICRLayer"): "netc.ops.oicr",
     ("pyloss", "EuclideanLossLayer"): "netc.ops.pyloss",
+    ("pyLayer", "DiceLoss"): "netc.ops.dice_layer",
     ("norm2layer", "Norm2Layer"): "netc.ops.triplets",
     ("tripletselectlayer", "TripletSelectLayer"): "netc.ops.triplets",
     ("tripletlosslayer", "TripletLayer"): "netc.ops.triplets",
