@@ -8,7 +8,7 @@ score and box.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netc.ir.types import Shape, count, show
 from netc.numeric import np
@@ -26,7 +26,7 @@ from netc.ops.define import (
     erased,
     full_extent,
 )
-from netc.ops.fields import bad_value, reject_unknown_fields
+from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.numbers import one_of, required_number
 from netc.ops.region_output import REGION_OUTPUT
 from netc.ops.role import Role
@@ -48,6 +48,9 @@ class DetectionOutputParams:
         overlap: largest intersection over union allowed between two boxes of a class.
         eta: multiplies ``overlap``, while it is above 0.5, after each box that is kept.
         top: most boxes of a class that go into non-maximum suppression; -1 for all.
+        pixels: width and height of the image whose pixels priors are in, rows of 5 then, image and
+            box, as a Proposal makes them; None for SSD's, which have variances. OpenVINO's
+            (detection_output.hpp of openvinotoolkit/openvino).
     """
 
     classes: int
@@ -60,6 +63,7 @@ class DetectionOutputParams:
     overlap: float
     eta: float
     top: int
+    pixels: tuple[int, int] | None = None
 
 
 _OUTPUT_FIELDS = (
@@ -79,7 +83,10 @@ def parse_detections(layer: Message, context: LayerContext) -> DetectionOutputPa
         NetcError: unsupported-field, unsupported-value, missing-field or out-of-range, at the
             field.
     """
-    param = reject_unknown_fields(layer.get("detection_output_param"), *_OUTPUT_FIELDS)
+    return _parsed(reject_unknown_fields(layer.get("detection_output_param"), *_OUTPUT_FIELDS))
+
+
+def _parsed(param: Message) -> DetectionOutputParams:
     nms = reject_unknown_fields(param.get("nms_param"), "nms_threshold", "top_k", "eta")
     if not nms.get("nms_threshold") >= 0:
         raise bad_value(nms, "nms_threshold", "must be at least 0")
@@ -97,6 +104,23 @@ def parse_detections(layer: Message, context: LayerContext) -> DetectionOutputPa
         nms.get("eta"),
         nms.get("top_k") if nms.has("top_k") else -1,
     )
+
+
+_IN_PIXELS = ("normalized", "input_width", "input_height")
+
+
+def _parse_pixels(layer: Message, context: LayerContext) -> DetectionOutputParams:
+    """With `normalized: false`: the fields, and the image's size in pixels."""
+    given = layer.get("detection_output_param")
+    param = reject_unknown_fields(given, *_OUTPUT_FIELDS, *_IN_PIXELS)
+    if not param.get("variance_encoded_in_target") or param.get("code_type") == "CORNER_SIZE":
+        raise param.error(
+            "unsupported-value",
+            "priors in pixels have no variances, and OpenVINO decodes `CORNER` and `CENTER_SIZE`",
+            "write `variance_encoded_in_target: true` and one of these `code_type`",
+        )
+    pixels = required_number(param, "input_width"), required_number(param, "input_height")
+    return replace(_parsed(param), pixels=pixels)
 
 
 _MORE: Mapping[float, tuple[str, ...]] = {
@@ -126,21 +150,24 @@ def check_detections(
     Args:
         params: the layer's parameters.
         inputs: shapes of locations and confidences, (num, ...), and of the priors (1, 2, 4 *
-            priors).
+            priors), or (1, 1, 5 * priors) in pixels.
         numbers: of a location.
 
     Raises:
         ShapeError: they do not fit.
     """
     location, confidence, priors = inputs[:3]
-    if len(priors) < 3 or priors[1] != 2 or priors[2] % 4 or not priors[2]:
-        raise ShapeError(f"the third bottom must be 1x2x(4 * priors), it is {show(priors)}")
+    maps, each = (2, 4) if params.pixels is None else (1, 5)
+    if len(priors) < 3 or priors[1] != maps or priors[2] % each or not priors[2]:
+        raise ShapeError(
+            f"the third bottom must be 1x{maps}x({each} * priors), it is {show(priors)}"
+        )
     if location[:1] != confidence[:1]:
         raise ShapeError(
             f"locations and confidences must be of as many images: {show(location)} and "
             f"{show(confidence)}"
         )
-    number = priors[2] // 4
+    number = priors[2] // each
     boxes = 1 if params.share_location else params.classes
     for what, shape, each in (
         ("locations", location, numbers * boxes),
@@ -174,10 +201,18 @@ def coded_boxes(
     params: DetectionOutputParams, inputs: Arrays, each: int
 ) -> tuple[AnyArray, AnyArray]:
     """Locations (images, priors, 1 or classes, ``each``), and the priors (2, priors, 1, 4)."""
-    location, priors = np.asarray(inputs[0]), np.asarray(inputs[2])
-    priors = priors.reshape(-1)[: 2 * priors.shape[2]].reshape(2, -1, 1, 4)
+    location, priors = np.asarray(inputs[0]), _priors(params, np.asarray(inputs[2]))
     sets = 1 if params.share_location else params.classes
     return location.reshape(len(location), priors.shape[1], sets, each), priors
+
+
+def _priors(params: DetectionOutputParams, priors: AnyArray) -> AnyArray:
+    """Boxes in parts of the image, and their variances: (2, priors, 1, 4)."""
+    if params.pixels is None:
+        return priors.reshape(-1)[: 2 * priors.shape[2]].reshape(2, -1, 1, 4)
+    sizes = np.tile(np.array(params.pixels, priors.dtype), 2)
+    boxes = priors.reshape(-1)[: priors.shape[2]].reshape(-1, 1, 5)[..., 1:] / sizes
+    return np.stack([boxes, np.ones_like(boxes)])
 
 
 def best_rows(params: DetectionOutputParams, confidence: AnyArray, boxes: AnyArray) -> AnyArray:
@@ -265,7 +300,11 @@ def _with_corners(params: DetectionOutputParams, inputs: Sequence[Shape]) -> Sta
 
 
 def _of_regions(layer: Message) -> TypeReading | None:
-    """One bottom is YOLOv2's map (gklz1982/caffe-yolov2), and SSD's layer has three."""
+    """One bottom is YOLOv2's map (gklz1982/caffe-yolov2), and SSD's layer has three; priors that
+    are not `normalized` are OpenVINO's.
+    """
+    if not fork_field(layer.get("detection_output_param"), "normalized", True):
+        return TypeReading(erased(DETECTION_OUTPUT_PIXELS))
     return TypeReading(erased(REGION_OUTPUT)) if len(layer.get("bottom")) == 1 else None
 
 
@@ -287,4 +326,13 @@ DETECTION_OUTPUT = OpDef(
     by_shape=_with_corners,
 )
 
+DETECTION_OUTPUT_PIXELS = replace(
+    DETECTION_OUTPUT,
+    name="DetectionOutputPixels",
+    params=_parse_pixels,
+    reading=None,
+    by_shape=None,
+)
+
 OPS = (DETECTION_OUTPUT,)
+READINGS = (DETECTION_OUTPUT_PIXELS,)

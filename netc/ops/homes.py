@@ -164,6 +164,7 @@ READINGS: Mapping[str, str] = {
     "evaluation": "DetectionEvaluateRows",
     "proposal": "ProposalOfOne",
     "window_pooling": "ROIPoolingOfWindows",
+    "detection": "DetectionOutputPixels",
     "detection_corners": "DetectionOutputCorners",
     "sized_upsampling": "UpsampleSized",
     "deep_hashing": "PairwiseLossOfBatch",
