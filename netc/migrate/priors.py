@@ -16,7 +16,7 @@ from netc.migrate.change import Change, Upgraded, submessage
 from netc.schema.message import Entry, Message
 
 _PARAM = "prior_box_param"
-_HEADS = ("DetectionOutput", "MultiBoxLoss")
+_HEADS = ("DetectionOutput", "MultiBoxLoss", "MultiBoxSSDLoss")
 _THROUGH = ("Permute", "Flatten", "Reshape", "BatchNorm", "Scale", "ReLU")
 _TOLD = frozenset({
     "min_size", "max_size", "aspect_ratio", "flip", "clip", "variance", "img_size", "img_h",

@@ -175,6 +175,7 @@ READINGS: Mapping[str, str] = {
 
 OTHER_NAMES: Mapping[str, str] = {
     "metric_losses": "SVRLoss",
+    "multibox": "MultiBoxSSDLoss",
     "normalization": "VoxelSoftmax",
     "cross_entropy": "VoxelSoftmaxLoss",
     "convolution": (

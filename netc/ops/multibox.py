@@ -385,3 +385,5 @@ MULTIBOX_FOCAL_LOSS = replace(MULTIBOX_LOSS, name="MultiBoxFocalLoss", params=pa
 """Of chuanqi305/FocalLoss (multibox_focal_loss_layer.cpp): priors are mined by the plain loss."""
 
 OPS = (MULTIBOX_LOSS, MULTIBOX_FOCAL_LOSS)
+# yuqj1991/caffe_train's, whose own fields and losses are refused; by the others it is SSD's.
+OTHER_NAMES = {"MultiBoxSSDLoss": MULTIBOX_LOSS}

@@ -93,6 +93,6 @@ def prediction(loss: Message) -> Prediction | None:
         return Prediction("Sigmoid")
     if kind == "FocalLoss":
         return Prediction("Softmax", "softmax_param")
-    if kind in ("MultiBoxLoss", "MultiBoxFocalLoss"):
+    if kind in ("MultiBoxLoss", "MultiBoxFocalLoss", "MultiBoxSSDLoss"):
         return Prediction("DetectionOutput", detects=True)
     return None

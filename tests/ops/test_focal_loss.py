@@ -85,6 +85,20 @@ def test_multibox_focal_loss_with_gamma_0_is_multibox_loss_for_alpha_1(tmp_path:
     close(losses[1], losses[0])
 
 
+def test_multibox_ssd_loss_is_multibox_loss_without_its_forks_fields(tmp_path: Path) -> None:
+    losses = []
+    for kind in ("MultiBoxLoss", "MultiBoxSSDLoss"):
+        path, feeds = multibox(tmp_path, kind)
+        net = netc.compile(path, backend="reference", phase="TRAIN")
+        losses.append(next(iter(net(feeds).values())))
+    np.testing.assert_array_equal(*losses)
+    text = path.read_text(encoding="utf-8")
+    for field in ("use_tiny_box_match: true", "conf_loss_type: FOCALSOFTMAX"):
+        more = text.replace("multibox_loss_param {", f"multibox_loss_param {{ {field}", 1)
+        with pytest.raises(NetcError, match=field.split(": ")[0]):
+            netc.compile(text=more, phase="TRAIN")
+
+
 def test_multibox_focal_loss_learns_along_its_slope(tmp_path: Path) -> None:
     path, feeds = multibox(tmp_path, "MultiBoxFocalLoss", "focal_loss_param { gamma: 1.5 }")
     found = netc.check_gradient(path, feeds=feeds)
