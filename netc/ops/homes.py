@@ -127,6 +127,7 @@ OPS: Mapping[str, str] = {
     "sum_pooling": "SumPooling",
     "noise": "Noise RandomNoise",
     "flagged_loss": "EuclideanLossWithIgnore",
+    "ristretto": "ConvolutionRistretto FcRistretto",
     "detectnet_pictures": "DetectNetTransformation",
     "deformable_regions": "DeformablePSROIPooling",
     "warp_ctc": "WarpCTCLoss",
