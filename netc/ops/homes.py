@@ -112,6 +112,7 @@ OPS: Mapping[str, str] = {
     "transformer_parts": "STLoss LocLoss PowerFile",
     "soft_targets": "SoftmaxWithCrossEntropyLoss",
     "predict_box": "PredictBox",
+    "face_evaluation": "FaceAttriEvaluate",
     "focal_loss": "FocalLoss",
     "lstm_node": "LSTMNode",
     "augmentation": "DataAugmentation",
