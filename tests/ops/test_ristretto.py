@@ -78,6 +78,37 @@ def test_train_cuts_weights_alone_and_by_chance(layer) -> None:
         assert min(abs(top - value) for value in made) < 1e-4
 
 
+@pytest.mark.parametrize("layer", [CONV, FC])
+@pytest.mark.parametrize("phase", ["TEST", "TRAIN"])
+def test_gradients_take_cutting_for_the_identity(layer, phase: str) -> None:
+    kind, net = layer[0], compiled(layer, EIGHT, phase)
+    top = np.zeros(net(x0=X)["y"].shape, np.float32)
+    top[1].reshape(2, -1)[:, -1] = 2, -3  # the last place of both channels
+    found = net.gradients({"x0": X}, seeds={"y": top})
+    read = each(X, 8, 4) if phase == "TEST" else X
+    places = (slice(None), slice(1, 3), slice(1, 3)) if kind == CONV[0] else ...
+    seen = read[1][places]
+    for channel, slope in ((0, 2), (1, -3)):
+        got = found.params["l"][0][channel]
+        np.testing.assert_allclose(got, slope * seen.reshape(got.shape), rtol=1e-5)
+    np.testing.assert_array_equal(found.params["l"][1], [2, -3])
+    assert not found.blobs["x0"][0].any()
+    w = each(WEIGHTS[kind], 6, 5)
+    wanted = (2 * w[0] - 3 * w[1]).reshape(seen.shape)
+    slack = 0 if phase == "TEST" else 5 / 32  # by chance up or down
+    assert np.abs(found.blobs["x0"][1][places] - wanted).max() <= slack + 1e-5
+
+
+def test_what_chance_decided_is_decided_again_in_the_backward_pass() -> None:
+    text = inputs_of([(1, 50)]) + 'layer { name: "l" type: "FcRistretto" bottom: "x0" top: "y" '
+    text += "inner_product_param { num_output: 1 bias_term: false } loss_weight: 1 "
+    text += "quantization_param { fl_params: 2 } }"
+    weights = {"l": [RNG.normal(size=(1, 50)).astype(np.float32)]}
+    net = netc.compile(text=text, phase="TRAIN", backend="reference", weights=weights)
+    found = net.gradients({"x0": np.ones((1, 50), np.float32)})
+    np.testing.assert_allclose(found.outputs["y"][0, 0], found.blobs["x0"].sum(), rtol=1e-5)
+
+
 def test_chance_is_right_in_the_mean() -> None:
     text = inputs_of([(100, 100)]) + 'layer { name: "l" type: "FcRistretto" bottom: "x0" top: "y" '
     text += "inner_product_param { num_output: 100 bias_term: false } quantization_param { "

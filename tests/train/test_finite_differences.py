@@ -25,6 +25,8 @@ LSTM_NODE = "num_cells: 3 " + " ".join(
 )
 DENSE_BLOCK = ('numTransition: 2 growthRate: 2 Filter_Filler { type: "gaussian" } '
                "BN_Scaler_Filler { value: 1 } BN_Bias_Filler { value: 0.3 }")  # fmt: skip
+FINE = ("quantization_param { bw_layer_in: 64 fl_layer_in: 40 bw_params: 64 fl_params: 40 "
+        "bw_layer_out: 64 fl_layer_out: 40 }")  # fmt: skip
 CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
     "ReLU": [("", {}), ("relu_param { negative_slope: 0.1 }", {}),
              ("relu_param { negative_slope: -0.5 }", {})],
@@ -249,6 +251,9 @@ CASES: Mapping[str, list[tuple[str, dict[str, tuple[int, ...]]]]] = {
                ("resize_param { scale_x: 0.5 height: 0 }", {})],
     "EuclideanLossWithIgnore": [("", {"x0": (3, 4), "x1": (3, 5)})],
     "RandomNoise": [("", {}), ("random_noise_param { adaptive_sigma: true }", {})],
+    "ConvolutionRistretto": [("convolution_param { num_output: 2 kernel_size: 2 stride: 2 "
+                              f"{GAUSSIAN} }} {FINE}", {})],
+    "FcRistretto": [(f"inner_product_param {{ num_output: 2 {GAUSSIAN} }} {FINE}", {})],
     "RankHardLoss": [("rank_param { pair_size: 2 neg_num: 9 }", {"x0": (6, 4), "x1": (6,)})],
     "Remap": [("", {"x0": (2, 3, 4, 5), "x1": (2, 2, 3, 3)})],
     "L2Normalize": [("", {})],
