@@ -13,6 +13,7 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
 from netc.ops.darknet import ROW, TRUE_BOXES
 from netc.ops.joining import SliceParams
+from netc.ops.mirrored_points import AlignParams
 from netc.ops.reshaping import ReshapeParams
 from netc.ops.subcategory import ExtrapolationParams
 from netc.ops.yolo_first import LABEL, FirstYoloParams
@@ -49,6 +50,7 @@ def _usual(images: int) -> Iterator[Shape]:
 
 def _from_readers(graph: Graph, value: str, deep: int) -> Iterator[Shape]:
     for node in graph.readers.get(value, ()):
+        yield from _aligned(graph, node, value, deep)
         for other in node.inputs:
             shape = graph.values[other].shape
             if other != value and shape:
@@ -62,6 +64,14 @@ def _from_readers(graph: Graph, value: str, deep: int) -> Iterator[Shape]:
         if len(node.inputs) == 1 and deep < _DEEP:
             for name in node.outputs[:1]:
                 yield from _from_readers(graph, name, deep + 1)
+
+
+def _aligned(graph: Graph, node: Node, value: str, deep: int) -> Iterator[Shape]:
+    """Points that a loss compares behind AlignDataTransform, which keeps their number."""
+    if isinstance(node.params, AlignParams) and value == node.inputs[0] and deep < _DEEP:
+        for like in _from_readers(graph, node.outputs[0], deep + 1):
+            if len(like) > 1:
+                yield (*like, *(1,) * (4 - len(like)))
 
 
 def _of_cells(graph: Graph, node: Node, params: FirstYoloParams) -> Iterator[Shape]:

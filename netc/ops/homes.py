@@ -145,6 +145,7 @@ OPS: Mapping[str, str] = {
     "small_maps": "SpatialSoftmax GroupNorm Norm Normalization Transformation",
     "tent": "Resize Remap",
     "rank_loss": "RankHardLoss",
+    "mirrored_points": "AlignDataTransform EuclideanLoss2 EuclideanLoss3 EuclideanLoss4",
 }
 
 # No text can name these.

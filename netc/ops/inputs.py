@@ -24,6 +24,7 @@ from netc.ops.define import (
     full_extent,
     no_params,
 )
+from netc.ops.fields import fork_field
 from netc.ops.filler import CONSTANT_ZERO, parse_filler
 from netc.ops.role import Role
 from netc.ops.source_layer import SourceParams, source_layer
@@ -128,8 +129,14 @@ def _crop_help(height: int | None) -> tuple[str, ...]:
 
 def _parse_data(layer: Message, context: LayerContext) -> SourceParams:
     """Data: the database tells what the transformation does not (data_layer.cpp)."""
-    batch = layer.get("data_param").get("batch_size")
-    return _images(layer, context, batch, transformed_channels(layer), (None, None))
+    param = layer.get("data_param")
+    batch = param.get("batch_size")
+    found = _images(layer, context, batch, transformed_channels(layer), (None, None))
+    if context.tops < 2 or not fork_field(param, "get_mirror_crop", False):
+        return found
+    # JAANet: whether each picture is mirrored, the crop's size, its first row and its first column
+    shapes = (found.shapes[0], (batch or None, 4, 1, 1))
+    return replace(found, shapes=shapes, follow=(None, ("N", 4, 1, 1)))
 
 
 def transformed_channels(layer: Message) -> int | None:

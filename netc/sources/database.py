@@ -14,6 +14,7 @@ import numpy as np
 from netc.boundary import reason, strangers_bytes
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array
+from netc.ops.fields import fork_field
 from netc.sources.base import DataLayer, Epochs, stacked
 from netc.sources.batch_transform import goes_together, size_of, transformed, try_shape
 from netc.sources.batches import batch_size, check_room
@@ -45,6 +46,14 @@ class DatabaseSource:
     def __init__(self, source: DataLayer) -> None:
         param = source.layer.get("data_param")
         self.layer = source
+        if len(source.tops) > 1 and fork_field(param, "get_mirror_crop", False):
+            raise param.error(
+                "get_mirror_crop",
+                "unsupported-data-field",
+                f"layer `{source.name}` (Data): netc's readers do not tell how each picture was "
+                "mirrored and cropped",
+                "feed the net the arrays themselves",
+            )
         self._size = batch_size(source, "data_param")
         self._transform = self._read_transform()
         self._decoded = DecodedRecords()

@@ -24,6 +24,7 @@ TAKEN_BY_THE_UNION = {
     "lim0606+caffe-googlenet-bn/@old/train_val_inception_bn.prototxt",
     # its layers' own caffe.proto was not searched; the list of layers says what they take
     "ZhiwenShao+JAANet/model/deploy.prototxt",
+    "ZhiwenShao+JAANet/model/BP4D_train_val.prototxt",
     # its fields are in yuqj1991's caffe.proto, which the index had not searched
     "ZheC+Realtime_Multi-Person_Pose_Estimation/training/example_proto/pose_train_test.prototxt",
 }
