@@ -216,7 +216,10 @@ _READ_AS = (
     "type",
     "it cuts its bottom for itself alone; in Ristretto, which cuts the blob itself in TEST, layers "
     "that read it afterwards get what is left",
-    ("only blobs that several layers read differ, by less than the last bit of `fl_layer_in`",),
+    (
+        "only blobs that several layers read differ: by up to half the last bit of `fl_layer_in`, "
+        "more where an element is too large for `bw_layer_in`",
+    ),
 )
 
 CONVOLUTION_RISTRETTO = _ristretto("ConvolutionRistretto", erased(CONVOLUTION))
