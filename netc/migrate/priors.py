@@ -17,6 +17,7 @@ from netc.schema.message import Entry, Message
 
 _PARAM = "prior_box_param"
 _HEADS = ("DetectionOutput", "MultiBoxLoss", "MultiBoxSSDLoss")
+_BOTTOMS = 3  # of a head: locations, scores and priors
 _THROUGH = ("Permute", "Flatten", "Reshape", "BatchNorm", "Scale", "ReLU")
 _TOLD = frozenset({
     "min_size", "max_size", "aspect_ratio", "flip", "clip", "variance", "img_size", "img_h",
@@ -84,7 +85,7 @@ def _replaced(
 def _priors(layers: Sequence[Message], head: int) -> list[_Prior]:
     """The priors of a head, each with its convolution's boxes; none where they do not pair."""
     bottoms = layers[head].get("bottom")
-    if len(bottoms) < len(_HEADS) + 1:
+    if len(bottoms) < _BOTTOMS:
         return []
     predicted = [_outputs(layers, at) for at in _sources(layers, head, bottoms[0])]
     made = list(_sources(layers, head, bottoms[2]))
