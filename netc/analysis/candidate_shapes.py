@@ -11,12 +11,12 @@ from itertools import islice
 
 from netc.ir.graph import Graph, Node
 from netc.ir.types import Shape
-from netc.ops.darknet import ROW, TRUE_BOXES
+from netc.ops.detection.darknet import ROW, TRUE_BOXES
+from netc.ops.detection.subcategory import ExtrapolationParams
+from netc.ops.detection.yolo_first import LABEL, FirstYoloParams
+from netc.ops.forks.mirrored_points import AlignParams
 from netc.ops.joining import SliceParams
-from netc.ops.mirrored_points import AlignParams
 from netc.ops.reshaping import ReshapeParams
-from netc.ops.subcategory import ExtrapolationParams
-from netc.ops.yolo_first import LABEL, FirstYoloParams
 
 BOXES = 4  # rows of a list of boxes
 _DEEP = 4  # layers that only pass an input on

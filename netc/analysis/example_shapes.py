@@ -18,7 +18,7 @@ from netc.analysis.sequence_shapes import is_sequence, sequences
 from netc.analysis.source_layers import source_params
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
-from netc.ops.sequence import ContinuationIndicatorParams
+from netc.ops.forks.sequence import ContinuationIndicatorParams
 from netc.ops.source_layer import PartialShape, SourceParams
 from netc.schema.message import Message
 

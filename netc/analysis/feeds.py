@@ -17,9 +17,9 @@ from netc.numeric import np
 from netc.ops.catalog import CATALOG
 from netc.ops.contents import Contents, Whole
 from netc.ops.define import zero_cost
+from netc.ops.detection.proposal import proposal_contents
+from netc.ops.detection.proposal_layers import proposal_of
 from netc.ops.filler import fill, generator
-from netc.ops.proposal import proposal_contents
-from netc.ops.proposal_layers import proposal_of
 from netc.ops.python import PythonParams
 
 

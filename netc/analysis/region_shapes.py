@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from netc.ir.graph import Graph
 from netc.ir.types import Shape
+from netc.ops.detection.rcnn_layers import true_boxes_shape
 from netc.ops.python import PythonParams
-from netc.ops.rcnn_layers import true_boxes_shape
 from netc.ops.shape_error import ShapeError
 
 _ROW = 5  # box and label

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from netc.ops.catalog import LAYERS
 from netc.ops.define import ErasedOp, LayerContext
-from netc.ops.fork_inputs import PYTHON_INPUT, unlisted_data_layer
+from netc.ops.forks.inputs import PYTHON_INPUT, unlisted_data_layer
 from netc.ops.python import PYTHON, is_implemented
 from netc.ops.source_layer import PartialShape, SourceParams
 from netc.schema.message import Message

@@ -159,7 +159,7 @@ def _op(walk: _LayerWalk, layer: Message) -> ErasedOp | None:
 
 def _unlisted_data_layer(layer: Message) -> ErasedOp | None:
     """What reads data by its name; forks' data layers are imported where one may be meant."""
-    from netc.ops.fork_inputs import unlisted_data_layer
+    from netc.ops.forks.inputs import unlisted_data_layer
 
     return unlisted_data_layer(layer)
 

@@ -32,8 +32,8 @@ from netc.ops.define import (
     WeightSpec,
     copies,
 )
+from netc.ops.forks.volumes import parse_nd_convolution, parse_volume_convolution
 from netc.ops.role import Role
-from netc.ops.volumes import parse_nd_convolution, parse_volume_convolution
 from netc.ops.window import (
     Axis,
     bands,

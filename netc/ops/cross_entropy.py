@@ -28,6 +28,9 @@ from netc.ops.define import (
     no_params,
 )
 from netc.ops.fields import reject_unknown_fields
+from netc.ops.forks.metric_losses import WEIGHTED_CROSS_ENTROPY
+from netc.ops.forks.softmax_many_labels import SOFTMAX_WITH_LOSS_OF_MANY, many_labels
+from netc.ops.forks.softmax_weights import third_bottom_reading
 from netc.ops.labels import (
     check_batch,
     check_label_count,
@@ -40,11 +43,8 @@ from netc.ops.labels import (
     parse_normalization,
 )
 from netc.ops.loss import LOG_THRESHOLD, ONE_LOSS, check_single, per_example, scalar
-from netc.ops.metric_losses import WEIGHTED_CROSS_ENTROPY
 from netc.ops.normalization import softmax
 from netc.ops.role import Role
-from netc.ops.softmax_many_labels import SOFTMAX_WITH_LOSS_OF_MANY, many_labels
-from netc.ops.softmax_weights import third_bottom_reading
 from netc.schema.message import Message
 
 _FLT_MIN = 2.0**-126  # FLT_MIN, the least float32 that is no denormal number

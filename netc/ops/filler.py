@@ -12,7 +12,7 @@ from netc.ir.graph import Array
 from netc.ir.types import Shape, count, show
 from netc.numeric import np
 from netc.ops.fields import reject_unknown_fields
-from netc.ops.gabor import gabor, gabor_fault
+from netc.ops.forks.gabor import gabor, gabor_fault
 from netc.schema.message import Message
 
 

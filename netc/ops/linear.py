@@ -12,7 +12,6 @@ from netc.diagnostics import Diagnostic, NetcError
 from netc.ir.types import Shape, count
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import axis_in
-from netc.ops.bottom_products import BOTTOM_PRODUCT
 from netc.ops.contents import Contents, Whole
 from netc.ops.define import (
     Arity,
@@ -27,6 +26,7 @@ from netc.ops.define import (
 )
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.filler import CONSTANT_ZERO, Filler, parse_filler
+from netc.ops.forks.bottom_products import BOTTOM_PRODUCT
 from netc.ops.numbers import required_number
 from netc.ops.role import Role
 from netc.schema.message import Message

@@ -20,8 +20,8 @@ from netc.ops.define import (
     erased,
 )
 from netc.ops.fields import fork_field, reject_unknown_fields
+from netc.ops.forks.pooling3d import POOLING_3D, Pooling3DParams, each_axis
 from netc.ops.numbers import conflict, lone, number, one_of
-from netc.ops.pooling3d import POOLING_3D, Pooling3DParams, each_axis
 from netc.ops.pooling_values import average, drawn_and_where, expected, largest, largest_and_where
 from netc.ops.random import layer_number, uniform
 from netc.ops.role import Role

@@ -10,7 +10,7 @@ import pytest
 
 import netc
 from netc.diagnostics import NetcError
-from netc.ops.permutohedral import lattice_of
+from netc.ops.forks.permutohedral import lattice_of
 from tests.forks.test_readings import text_of
 
 RNG = np.random.default_rng

@@ -216,7 +216,7 @@ MINING = (
 
 def mined(kind: str, more: str = "", seed: int = 0) -> Any:
     """Which places of 6x7 with 3 positives count."""
-    from netc.ops.cascade_loss import choose
+    from netc.ops.detection.cascade_loss import choose
     from netc.ops.random import generator_key
 
     shapes = {"c": (1, 2, 6, 7), "b": (1, 4, 6, 7), "g": (1, 6, 6, 7)}

@@ -9,7 +9,13 @@ import pytest
 
 import netc
 from netc.diagnostics import NetcError
-from netc.ops.augmentation_params import COEFFICIENTS, NEUTRAL, Draw, NumberDistribution, row_of
+from netc.ops.forks.augmentation_params import (
+    COEFFICIENTS,
+    NEUTRAL,
+    Draw,
+    NumberDistribution,
+    row_of,
+)
 from tests.ops.test_fork_parts import close, inputs_of, run, text_of
 
 RNG = np.random.default_rng(9)

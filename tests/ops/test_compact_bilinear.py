@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.ops.compact_bilinear import glibc_rand, sketches
+from netc.ops.forks.compact_bilinear import glibc_rand, sketches
 from tests.ops.test_fork_parts import close, run
 
 RNG = np.random.default_rng(9)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from netc.diagnostics import NetcError
-from netc.ops.dense_block import DENSE_BLOCK, DenseBlockParams
 from netc.ops.filler import CONSTANT_ZERO
+from netc.ops.forks.dense_block import DENSE_BLOCK, DenseBlockParams
 from tests.ops.test_fork_parts import close, run
 
 RNG = np.random.default_rng(6)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import netc
-from netc.ops.meanfield import filter_of
+from netc.ops.forks.meanfield import filter_of
 
 CLASSES, HIGH, WIDE = 3, 4, 5
 FIELDS = "max_iter: 3 pos_w: 2 pos_xy_std: 1.5 bi_w: 4 bi_xy_std: 2 bi_rgb_std: 30"

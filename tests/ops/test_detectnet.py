@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import netc
 from netc.diagnostics import NetcError
-from netc.ops.detectnet import grouped
+from netc.ops.detection.detectnet import grouped
 
 TEXT = """
 input: "cover" input_shape {{ dim: 2 dim: {classes} dim: 3 dim: 4 }}

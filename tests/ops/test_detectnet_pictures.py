@@ -9,8 +9,8 @@ import pytest
 
 import netc
 from netc.diagnostics import NetcError
-from netc.ops.detectnet_pictures import DETECTNET_TRANSFORMATION
-from netc.ops.picture_turns import Turn, hue_and_saturation, resized_cubic, turned
+from netc.ops.detection.detectnet_pictures import DETECTNET_TRANSFORMATION
+from netc.ops.detection.picture_turns import Turn, hue_and_saturation, resized_cubic, turned
 from tests.ops.cases import bind_net, context_of
 
 TRUTH = "stride: 16 scale_cvg: 0.5 gridbox_type: GRIDBOX_MIN min_cvg_len: 20 image_size_x: 96 "

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import netc
-from netc.ops.field_boxes import overlap_by_sides, thinned
+from netc.ops.detection.field_boxes import overlap_by_sides, thinned
 
 
 def plain(a: np.ndarray, b: np.ndarray, mode: str, whole_pixels: bool) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import netc
-from netc.ops.proposal import _partly_sorted
+from netc.ops.detection.proposal import _partly_sorted
 
 
 def run(layer: str, **arrays: np.ndarray) -> np.ndarray:

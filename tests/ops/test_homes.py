@@ -19,10 +19,11 @@ from netc.ops.role import Role
 def defined(attribute: str) -> dict[str, list[str]]:
     """Family -> the names of what it defines, for every module there is."""
     found = {}
-    for module in pkgutil.iter_modules(netc.ops.__path__):
-        listed = getattr(import_module(f"netc.ops.{module.name}"), attribute, None)
-        if listed and module.name not in ("homes", "catalog"):
-            found[module.name] = list(dict.fromkeys(names_in(listed)))
+    for module in pkgutil.walk_packages(netc.ops.__path__, "netc.ops."):
+        family = module.name.removeprefix("netc.ops.")
+        listed = getattr(import_module(module.name), attribute, None)
+        if listed and family not in ("homes", "catalog") and not family.startswith("gradients"):
+            found[family] = list(dict.fromkeys(names_in(listed)))
     return found
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from netc.ops.layer_norm import LAYER_NORM
+from netc.ops.forks.layer_norm import LAYER_NORM
 from tests.ops.cases import bind_layer, context_of, misfit, random_array, run_layer
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from netc.ops.convolution import CONVOLUTION
 from netc.ops.define import LayerContext
-from netc.ops.locally_connected import LOCAL, LOCALLY_CONNECTED
+from netc.ops.forks.locally_connected import LOCAL, LOCALLY_CONNECTED
 from tests.ops.cases import bind_layer, complaint, context_of, misfit, random_array, run_layer
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netc.ops.lp_pooling import LP_POOLING
+from netc.ops.forks.lp_pooling import LP_POOLING
 from netc.ops.pooling import POOLING
 from tests.ops.cases import bind_layer, complaint, misfit, random_array, run_layer
 

@@ -9,9 +9,9 @@ import pytest
 
 from netc.diagnostics import NetcError, Source
 from netc.frontend import build, read_net
+from netc.ops.forks.mirrored_points import _KINDS, AlignParams
 from netc.ops.gradients.catalog import GRADIENTS
 from netc.ops.gradients.define import Saved
-from netc.ops.mirrored_points import _KINDS, AlignParams
 from tests.ops.test_fork_parts import run
 
 PARTNERS = np.array([[[2]], [[1]], [[3]]], np.float32).reshape(1, 3, 1, 1)

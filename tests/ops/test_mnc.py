@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import netc
-from netc.ops.mnc import clip_of
+from netc.ops.detection.mnc import clip_of
 from tests.ops.test_rcnn_layers import iou
 
 ROWS, COLUMNS = 16, 18

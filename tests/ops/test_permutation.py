@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
 from netc.ops.define import POINTWISE
-from netc.ops.permutation import PERMUTE, REORG, SHUFFLE_CHANNEL
+from netc.ops.forks.permutation import PERMUTE, REORG, SHUFFLE_CHANNEL
 from tests.ops.cases import bind_layer, complaint, context_of, misfit, random_array, run_layer
 
 MESSAGES = {

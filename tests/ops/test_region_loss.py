@@ -10,7 +10,7 @@ import pytest
 
 import netc
 from netc.diagnostics import NetcError
-from netc.ops.region_loss import REGION_LOSS, RegionLossParams, region_changes
+from netc.ops.detection.region_loss import REGION_LOSS, RegionLossParams, region_changes
 
 ANCHORS = ((0.7, 0.9), (1.4, 1.1), (2.2, 2.6), (0.4, 1.9), (1.8, 0.5))
 BIASES = ", ".join(f"{size}" for anchor in ANCHORS for size in anchor)

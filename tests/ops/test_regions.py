@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from netc.diagnostics import NetcError
 from netc.ops.define import ShapeError
-from netc.ops.proposal import PROPOSAL, ProposalParams
-from netc.ops.proposal_layers import proposal_of
+from netc.ops.detection.proposal import PROPOSAL, ProposalParams
+from netc.ops.detection.proposal_layers import proposal_of
+from netc.ops.detection.regions import PSROI_POOLING, ROI_POOLING
 from netc.ops.python import PYTHON
-from netc.ops.regions import PSROI_POOLING, ROI_POOLING
 from tests.ops.cases import bind_layer, context_of, run_layer
 from tests.ops.test_detection import opencv, plain_overlap
 

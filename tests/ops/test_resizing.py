@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 import netc
 from netc.diagnostics import NetcError
 from netc.ops.define import POINTWISE, Window
+from netc.ops.forks.resizing import INTERP
+from netc.ops.forks.upsampling import UPSAMPLE
 from netc.ops.pooling import POOLING
-from netc.ops.resizing import INTERP
-from netc.ops.upsampling import UPSAMPLE
 from tests.ops.cases import bind_layer, complaint, context_of, misfit, random_array, run_layer
 
 

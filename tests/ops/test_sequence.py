@@ -5,7 +5,7 @@ import pytest
 
 from netc.diagnostics import NetcError
 from netc.ops.define import ShapeError
-from netc.ops.sequence import CONTINUATION_INDICATOR, REVERSE
+from netc.ops.forks.sequence import CONTINUATION_INDICATOR, REVERSE
 from tests.ops.cases import bind_layer, context_of, run_layer
 
 

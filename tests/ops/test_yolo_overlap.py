@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from netc.ops.yolo_overlap import nms_keep
+from netc.ops.detection.yolo_overlap import nms_keep
 
 f32 = np.float32
 SIDES = st.sampled_from((0.0, 0.1, 0.2, 0.35, -0.1, float("nan"), float("inf")))

@@ -19,8 +19,8 @@ from netc.backends.shared.views import External
 from netc.diagnostics import NetcError
 from netc.ir.graph import Array, Graph, Node
 from netc.ops.catalog import CATALOG, has_role
+from netc.ops.detection.region_bins import not_in_batch
 from netc.ops.linear import EmbedParams, no_index
-from netc.ops.region_bins import not_in_batch
 from netc.ops.role import Role
 from netc.plan.rows import ChosenRows
 

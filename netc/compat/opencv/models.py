@@ -17,7 +17,7 @@ from netc.compat.opencv.net import Net
 from netc.compat.opencv.reading import readNet
 from netc.diagnostics import Diagnostic, NetcError
 from netc.ops.array import AnyArray
-from netc.ops.detection import DetectionOutputParams
+from netc.ops.detection.detection_output import DetectionOutputParams
 
 _Model = TypeVar("_Model", bound="Model")
 _IMAGE_INFO, _IMAGE_SCALE = "im_info", 1.6  # what OpenCV tells a net of the R-CNN family

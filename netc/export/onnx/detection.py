@@ -14,7 +14,7 @@ import numpy as np
 
 from netc.export.onnx.boxes import column_of_images, nothing_like, part_of, stay_by_overlap
 from netc.export.onnx.writer import LayerExport, Rule
-from netc.ops.detection import DetectionOutputParams
+from netc.ops.detection.detection_output import DetectionOutputParams
 
 
 class _Candidates(NamedTuple):

@@ -9,10 +9,10 @@ import numpy as np
 from netc.export.onnx.pointwise import identity, plain
 from netc.export.onnx.writer import LayerExport, Rule
 from netc.ir.types import count
-from netc.ops.fork_activation import HardSigmoidParams, LogSoftmaxParams, SELUParams
-from netc.ops.fork_maps import DarknetUpsampleParams, GRNParams, InnerDistanceParams
-from netc.ops.guided import InsanityParams, SeLuDropoutParams
-from netc.ops.warp import TilingParams
+from netc.ops.forks.activation import HardSigmoidParams, LogSoftmaxParams, SELUParams
+from netc.ops.forks.guided import InsanityParams, SeLuDropoutParams
+from netc.ops.forks.maps import DarknetUpsampleParams, GRNParams, InnerDistanceParams
+from netc.ops.forks.warp import TilingParams
 
 
 def _mish(layer: LayerExport) -> None:

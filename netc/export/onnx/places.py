@@ -10,15 +10,15 @@ import numpy as np
 from netc.export.onnx.pointwise import identity
 from netc.export.onnx.writer import LayerExport, Rule
 from netc.ops.cropping import CropCenterParams, CropParams, crop_offsets
-from netc.ops.fork_maps import FlipParams
+from netc.ops.forks.maps import FlipParams
+from netc.ops.forks.permutation import PermuteParams, ReorgParams, ShuffleChannelParams, permutation
+from netc.ops.forks.resizing import InterpParams
+from netc.ops.forks.sequence import ReverseParams
+from netc.ops.forks.upsampling import UpsampleParams
 from netc.ops.joining import ConcatParams, SliceParams
-from netc.ops.permutation import PermuteParams, ReorgParams, ShuffleChannelParams, permutation
 from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.reduction import ArgMaxParams
 from netc.ops.reshaping import TileParams
-from netc.ops.resizing import InterpParams
-from netc.ops.sequence import ReverseParams
-from netc.ops.upsampling import UpsampleParams
 
 
 def _reshape(layer: LayerExport) -> None:

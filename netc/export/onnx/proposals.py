@@ -8,9 +8,9 @@ import numpy as np
 
 from netc.export.onnx.boxes import column_of_images, part_of, stay_by_overlap
 from netc.export.onnx.writer import LayerExport, Rule
-from netc.ops.anchors import placed_anchors
-from netc.ops.proposal import ProposalParams
-from netc.ops.proposal_layers import proposal_of
+from netc.ops.detection.anchors import placed_anchors
+from netc.ops.detection.proposal import ProposalParams
+from netc.ops.detection.proposal_layers import proposal_of
 from netc.ops.python import PythonParams
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from netc.export.onnx.writer import LayerExport, Rule
-from netc.ops.regions import PSROIPoolingParams, ROIPoolingParams
+from netc.ops.detection.regions import PSROIPoolingParams, ROIPoolingParams
 
 
 def _rows(layer: LayerExport) -> str:

@@ -11,9 +11,9 @@ from netc.ir.graph import Array
 from netc.ir.types import dims
 from netc.ops.axes import aligned, per_channel
 from netc.ops.batch_norm import BatchNormParams, stored_statistics
-from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams, RunningBNParams
-from netc.ops.fork_normalization import NormalizeParams
-from netc.ops.layer_norm import LayerNormParams
+from netc.ops.forks.batch_norm import BATCHWISE_EPS, BatchwiseBNParams, RunningBNParams
+from netc.ops.forks.layer_norm import LayerNormParams
+from netc.ops.forks.normalize import NormalizeParams
 from netc.ops.normalization import MVNParams, SoftmaxParams
 from netc.ops.reduction import ReductionParams
 

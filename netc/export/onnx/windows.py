@@ -10,7 +10,7 @@ import numpy as np
 from netc.export.onnx.products import pads
 from netc.export.onnx.writer import LayerExport, Rule
 from netc.ops.array import AnyArray
-from netc.ops.lp_pooling import LpPoolingParams
+from netc.ops.forks.lp_pooling import LpPoolingParams
 from netc.ops.lrn import LRNParams, lrn_axes
 from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.spp import SPPParams, pyramid

@@ -11,16 +11,16 @@ from netc.export.torch.expressions import function, number
 from netc.export.torch.writer import TorchLayer
 from netc.ir.types import count
 from netc.ops.activation import ClipParams, ThresholdParams
-from netc.ops.detection import DetectionOutputParams
-from netc.ops.fork_activation import HardSigmoidParams, LogSoftmaxParams, SELUParams
+from netc.ops.detection.detection_output import DetectionOutputParams
+from netc.ops.detection.regions import ROIPoolingParams
+from netc.ops.forks.activation import HardSigmoidParams, LogSoftmaxParams, SELUParams
+from netc.ops.forks.permutation import ReorgParams
+from netc.ops.forks.sequence import ReverseParams
 from netc.ops.linear import EmbedParams
 from netc.ops.normalization import MVNParams
-from netc.ops.permutation import ReorgParams
 from netc.ops.recurrent import RecurrentParams
 from netc.ops.reduction import ArgMaxParams, ReductionParams
-from netc.ops.regions import ROIPoolingParams
 from netc.ops.reshaping import TileParams
-from netc.ops.sequence import ReverseParams
 
 
 def _constant(layer: TorchLayer) -> None:
@@ -150,7 +150,7 @@ def _tile(layer: TorchLayer) -> None:
 
 
 def _reorg(layer: TorchLayer) -> None:
-    """darknet's order, see netc.ops.permutation."""
+    """darknet's order, see netc.ops.forks.permutation."""
     params = layer.node.params_as(ReorgParams)
     x, s = layer.inputs[0], params.stride
     _, channels, height, width = layer.shape()

@@ -19,15 +19,15 @@ from netc.ops.convolution_params import ConvolutionParams
 from netc.ops.cropping import CropParams
 from netc.ops.dropout import DropoutParams
 from netc.ops.elementwise import EltwiseParams
-from netc.ops.fork_normalization import NormalizeParams
+from netc.ops.forks.normalize import NormalizeParams
+from netc.ops.forks.permutation import PermuteParams, ShuffleChannelParams
+from netc.ops.forks.resizing import InterpParams
 from netc.ops.joining import ConcatParams, SliceParams
 from netc.ops.linear import InnerProductParams
 from netc.ops.lrn import LRNParams
 from netc.ops.normalization import SoftmaxParams
-from netc.ops.permutation import PermuteParams, ShuffleChannelParams
 from netc.ops.pooling import PoolingParams
 from netc.ops.rectifiers import ReLU6Params, ReLUParams
-from netc.ops.resizing import InterpParams
 from netc.ops.scale_bias import OperandParams
 from netc.ops.window import Axis, Window
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from netc.ir.graph import Graph, Node
-from netc.ops.adaptation import (
+from netc.ops.array import AnyArray, Arrays, namespace
+from netc.ops.forks.adaptation import (
     ENTROPY_LOSS,
     MMD_LOSS,
     MMD_TERMS,
@@ -17,7 +18,6 @@ from netc.ops.adaptation import (
     mmd_rates,
     mmd_rows,
 )
-from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.loss import scaled
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.beam_search import BEAM_SEARCH_NODE, BeamSearchParams, grown
+from netc.ops.forks.beam_search import BEAM_SEARCH_NODE, BeamSearchParams, grown
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.bottom_products import (
+from netc.ops.forks.bottom_products import (
     BOTTOM_DISTANCE,
     BOTTOM_PRODUCT,
     CHANNEL_SCALE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.compact_bilinear import (
+from netc.ops.forks.compact_bilinear import (
     COMPACT_BILINEAR,
     CompactBilinearParams,
     frequencies,

@@ -8,7 +8,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.contrast import (
+from netc.ops.forks.contrast import (
     GENERAL_CONTRASTIVE,
     TRIPLET_LOSS,
     XCOV_LOSS,

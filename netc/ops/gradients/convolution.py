@@ -21,9 +21,9 @@ from netc.ops.convolution_params import (
     convolution_axes,
     deconvolution_axes,
 )
+from netc.ops.forks.locally_connected import LOCAL, LOCALLY_CONNECTED
 from netc.ops.gradients.define import NOTHING, Build, Gradient, Reads, Saved, gradients, of
 from netc.ops.im2col import IM2COL
-from netc.ops.locally_connected import LOCAL, LOCALLY_CONNECTED
 from netc.ops.window import Axis, bands, taps
 
 Tops = Sequence[str | None]

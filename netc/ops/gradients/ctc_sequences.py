@@ -6,10 +6,10 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.ctc_sequences import CTC_SEQUENCES, SequencesParams, sequences
+from netc.ops.forks.ctc_sequences import CTC_SEQUENCES, SequencesParams, sequences
+from netc.ops.forks.warp_ctc import WARP_CTC_LOSS, WarpCTCParams, labelled
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.fork_losses import ctc_slopes
-from netc.ops.warp_ctc import WARP_CTC_LOSS, WarpCTCParams, labelled
 
 
 def _slopes(params: SequencesParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

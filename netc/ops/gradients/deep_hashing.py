@@ -6,7 +6,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.deep_hashing import (
+from netc.ops.forks.deep_hashing import (
     PAIRWISE_OF_BATCH,
     QUANTIZATION_LOSS,
     AsymptoteParams,

@@ -6,7 +6,7 @@ import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.convolution_params import convolution_axes
-from netc.ops.deformable import (
+from netc.ops.forks.deformable import (
     DEFORMABLE_CONVOLUTION,
     DeformableParams,
     deformed_columns,

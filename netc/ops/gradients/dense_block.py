@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace, quietly
-from netc.ops.dense_block import (
+from netc.ops.forks.dense_block import (
     DENSE_BLOCK,
     DenseBlockParams,
     Norm,

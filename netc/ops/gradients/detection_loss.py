@@ -14,12 +14,9 @@ from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.gradients.loss import by_label, scaled
-from netc.ops.hard_examples import SOFTMAX_OHEM, SoftmaxOHEMParams
-from netc.ops.labels import divisor
-from netc.ops.matching import NO_MATCH
-from netc.ops.multibox import (
+from netc.ops.detection.hard_examples import SOFTMAX_OHEM, SoftmaxOHEMParams
+from netc.ops.detection.matching import NO_MATCH
+from netc.ops.detection.multibox import (
     MULTIBOX_FOCAL_LOSS,
     MULTIBOX_LOSS,
     Image,
@@ -34,9 +31,8 @@ from netc.ops.multibox import (
     targets_of,
     wanted_scores,
 )
-from netc.ops.multibox_params import MultiBoxParams
-from netc.ops.normalization import softmax
-from netc.ops.smooth_l1 import (
+from netc.ops.detection.multibox_params import MultiBoxParams
+from netc.ops.detection.smooth_l1 import (
     SMOOTH_L1_LOSS,
     SMOOTH_L1_LOSS_EACH,
     SMOOTH_L1_LOSS_OHEM,
@@ -44,6 +40,10 @@ from netc.ops.smooth_l1 import (
     SmoothL1Params,
     ohem_divisor,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.loss import by_label, scaled
+from netc.ops.labels import divisor
+from netc.ops.normalization import softmax
 
 
 def _slope(difference: AnyArray, sigma: float) -> AnyArray:

@@ -6,8 +6,8 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.dice import DICE_LOSS, DiceParams, dice_parts
-from netc.ops.face_parts import COMBINATION, DIVISION, MASKS, PartsParams, part
+from netc.ops.forks.dice import DICE_LOSS, DiceParams, dice_parts
+from netc.ops.forks.face_parts import COMBINATION, DIVISION, MASKS, PartsParams, part
 from netc.ops.gradients.define import Gradient, Reads, Saved, every_bottom, gradients, of
 from netc.ops.gradients.loss import scaled
 

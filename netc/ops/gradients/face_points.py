@@ -6,7 +6,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.face_points import (
+from netc.ops.forks.face_points import (
     MULTI_ROI_POOLING,
     WEIGHT_EUCLIDEAN_LOSS,
     LandmarkLossParams,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.flagged_loss import FLAGGED_LOSS, FlaggedParams, flagged
+from netc.ops.forks.flagged_loss import FLAGGED_LOSS, FlaggedParams, flagged
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.loss import scaled
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays, quietly
-from netc.ops.flow_losses import LPQ_LOSS, LpqParams, lpq_slopes
+from netc.ops.forks.flow_losses import LPQ_LOSS, LpqParams, lpq_slopes
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.loss import scaled
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays, namespace, quietly
-from netc.ops.focal_loss import FOCAL_LOSS, FocalParams, chosen, loss_by
+from netc.ops.forks.focal_loss import FOCAL_LOSS, FocalParams, chosen, loss_by
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.loss import scaled
 

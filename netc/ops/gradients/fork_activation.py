@@ -1,4 +1,4 @@
-"""Gradients of the activations of netc.ops.fork_activation."""
+"""Gradients of the activations of netc.ops.forks.activation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from netc.ir.graph import Graph, Node
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.fork_activation import (
+from netc.ops.forks.activation import (
     HARD_SIGMOID,
     LOG_SOFTMAX,
     PLAIN,

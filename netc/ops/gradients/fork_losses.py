@@ -11,18 +11,18 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.cascade_loss import DETECTION_LOSS, GROUP_LOSS, choose, place_differences
-from netc.ops.cascade_loss_params import GridLossParams
-from netc.ops.ctc_loss import CTC_LOSS, CtcParams, ctc_path
-from netc.ops.fork_accuracy import LABEL_SPECIFIC_ADD
-from netc.ops.fork_sequence import CENTER_LOSS, CenterLossParams
+from netc.ops.detection.cascade_loss import DETECTION_LOSS, GROUP_LOSS, choose, place_differences
+from netc.ops.detection.cascade_loss_params import GridLossParams
+from netc.ops.detection.region_loss import REGION_LOSS, RegionLossParams, region_changes
+from netc.ops.detection.yolo_loss import YOLOV3, Yolov3Params, yolov3_slopes
+from netc.ops.detection.yolo_segmentation import YOLO_SEG, YoloSegParams, seg_changes
+from netc.ops.forks.accuracy import LABEL_SPECIFIC_ADD
+from netc.ops.forks.ctc_loss import CTC_LOSS, CtcParams, ctc_path
+from netc.ops.forks.lstm import CENTER_LOSS, CenterLossParams
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.loss import scaled
 from netc.ops.labels import class_labels
 from netc.ops.normalization import softmax
-from netc.ops.region_loss import REGION_LOSS, RegionLossParams, region_changes
-from netc.ops.yolo_loss import YOLOV3, Yolov3Params, yolov3_slopes
-from netc.ops.yolo_segmentation import YOLO_SEG, YoloSegParams, seg_changes
 
 _BOTH = Reads(inputs=(0, 1))
 

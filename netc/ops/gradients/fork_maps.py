@@ -1,4 +1,4 @@
-"""Gradients of the layers of netc.ops.fork_maps, and of BiasChannel."""
+"""Gradients of the layers of netc.ops.forks.maps, and of BiasChannel."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.fork_labels import BIAS_CHANNEL
-from netc.ops.fork_maps import (
+from netc.ops.forks.label_maps import BIAS_CHANNEL
+from netc.ops.forks.maps import (
     CHANNEL_NORM,
     FLIP,
     GRN,

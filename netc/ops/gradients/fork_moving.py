@@ -6,7 +6,15 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.flow import (
+from netc.ops.detection.priors import PRIOR_BOX_CLUSTERED
+from netc.ops.detection.roi_align import (
+    ROI_ALIGN,
+    GridAlignParams,
+    aligned_places,
+    inside_map,
+    neighbours_of,
+)
+from netc.ops.forks.flow import (
     CORRELATION,
     FLOW_WARP,
     CorrelationParams,
@@ -14,8 +22,7 @@ from netc.ops.flow import (
     correlated_places,
     sampled_places,
 )
-from netc.ops.gradients.define import Gradient, Reads, Saved, every_bottom, gradients, of
-from netc.ops.pooling3d import (
+from netc.ops.forks.pooling3d import (
     POOLING_3D,
     Pooling3DParams,
     pooled_counts,
@@ -23,9 +30,8 @@ from netc.ops.pooling3d import (
     tapped,
     volume_axes,
 )
-from netc.ops.priors import PRIOR_BOX_CLUSTERED
-from netc.ops.roi_align import ROI_ALIGN, GridAlignParams, aligned_places, inside_map, neighbours_of
-from netc.ops.unpooling import UNPOOLING, UnpoolingParams, unpooled_places
+from netc.ops.forks.unpooling import UNPOOLING, UnpoolingParams, unpooled_places
+from netc.ops.gradients.define import Gradient, Reads, Saved, every_bottom, gradients, of
 
 
 def _unpooling(params: UnpoolingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

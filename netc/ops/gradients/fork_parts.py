@@ -1,4 +1,4 @@
-"""Gradients of the small layers of netc.ops.fork_parts, as their forks have them."""
+"""Gradients of the small layers of netc.ops.forks.parts, as their forks have them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.fork_parts import (
+from netc.ops.forks.parts import (
     L2_NORMALIZE,
     MIL,
     SCALE_FILTER,

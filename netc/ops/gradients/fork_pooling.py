@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.fork_pooling import SALIENCY_POOLING
+from netc.ops.forks.pooling import SALIENCY_POOLING
+from netc.ops.forks.top_k import TOP_K, TopKParams, kept
 from netc.ops.gradients.define import INPUT, Gradient, Saved, gradients, of
 from netc.ops.gradients.pooling import put_back
 from netc.ops.pooling import LEAST_POOLING, PoolingParams, pooling_axes
 from netc.ops.pooling_values import largest_and_where
-from netc.ops.top_k import TOP_K, TopKParams, kept
 
 
 def _kept(x: AnyArray, params: PoolingParams, top: AnyArray) -> AnyArray:

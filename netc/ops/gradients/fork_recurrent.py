@@ -11,7 +11,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.fork_sequence import LSTM, LstmParams, LstmStep, lstm_steps
+from netc.ops.forks.lstm import LSTM, LstmParams, LstmStep, lstm_steps
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 
 

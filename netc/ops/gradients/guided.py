@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, gradients, of
-from netc.ops.guided import (
+from netc.ops.forks.guided import (
     GRADIENT_SCALER,
     GUIDED_DROPOUT,
     INSANITY,
@@ -22,6 +21,7 @@ from netc.ops.guided import (
     insanity_factor,
     selu_kept,
 )
+from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, gradients, of
 
 
 def _guided(params: GuidedDropoutParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

@@ -6,9 +6,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, gradients, of
-from netc.ops.gradients.loss import scaled
-from netc.ops.hashing import (
+from netc.ops.forks.hashing import (
     HASHING_LOSS,
     PAIRWISE_LOSS,
     SCALE_TANH,
@@ -20,6 +18,8 @@ from netc.ops.hashing import (
     scale_of,
     similar_pairs,
 )
+from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.loss import scaled
 
 
 def _scale_tanh(params: ScaleTanHParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

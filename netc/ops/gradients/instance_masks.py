@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.instance_masks import (
+from netc.ops.detection.instance_masks import (
     MASK_POOLING,
     MASK_RESIZE,
     ROI_WARPING,
@@ -21,6 +20,7 @@ from netc.ops.instance_masks import (
     resized_shares,
     warped_shares,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 
 
 def _warping(params: WarpingParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

@@ -6,10 +6,10 @@ import numpy as np
 
 from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace, quietly
+from netc.ops.forks.label_rescale import LABEL_SPECIFIC_RESCALE, RescaleParams, rescaled
+from netc.ops.forks.landmarks import SUB_REGION, SubRegionParams, sub_region_places
+from netc.ops.forks.normalize_places import NORMALIZE_PLACES, NormalizePlacesParams, norms
 from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, gradients, of
-from netc.ops.label_rescale import LABEL_SPECIFIC_RESCALE, RescaleParams, rescaled
-from netc.ops.landmarks import SUB_REGION, SubRegionParams, sub_region_places
-from netc.ops.normalize_places import NORMALIZE_PLACES, NormalizePlacesParams, norms
 
 
 def _sub_region(params: SubRegionParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

@@ -7,8 +7,8 @@ markers of 0 and 1.
 from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays, namespace
+from netc.ops.forks.lstm_node import LSTM_NODE, LstmNodeParams, NodeGates, gates
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.lstm_node import LSTM_NODE, LstmNodeParams, NodeGates, gates
 
 
 def _slopes(

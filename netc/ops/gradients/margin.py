@@ -6,8 +6,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.margin import (
+from netc.ops.forks.margin import (
     LARGE_MARGIN,
     MARGIN_INNER_PRODUCT,
     MarginParams,
@@ -15,6 +14,7 @@ from netc.ops.margin import (
     fallen,
     large_angles,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 
 _ALL = Reads(inputs=(0, 1), weights=(0,))
 

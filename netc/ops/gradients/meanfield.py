@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.meanfield import (
+from netc.ops.forks.meanfield import (
     MULTI_STAGE_MEANFIELD,
     Filter,
     Iteration,
@@ -16,6 +15,7 @@ from netc.ops.meanfield import (
     filters,
     iterations,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 
 
 @dataclass(slots=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from netc.ops.activation import sigmoid
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.gradients.loss import scaled
-from netc.ops.metric_losses import (
+from netc.ops.forks.metric_losses import (
     L1_LOSS,
     LIFTED_STRUCT,
     WEIGHTED_CROSS_ENTROPY,
@@ -15,6 +13,8 @@ from netc.ops.metric_losses import (
     l1_slopes,
     lifted_slopes,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.loss import scaled
 
 
 def _reads_all(params: L1Params, index: int, bottoms: int) -> Reads:

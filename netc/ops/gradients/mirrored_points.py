@@ -9,9 +9,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.gradients.loss import scaled
-from netc.ops.mirrored_points import (
+from netc.ops.forks.mirrored_points import (
     ALIGN,
     SCALED_LOSS,
     SCALED_WEIGHTED_LOSS,
@@ -21,6 +19,8 @@ from netc.ops.mirrored_points import (
     partners_of,
     weighted_difference,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.loss import scaled
 
 
 def _align(params: object, saved: Saved, tops: Arrays, index: int) -> AnyArray:

@@ -13,7 +13,19 @@ from netc.ir.graph import Node
 from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.cropping import CROP, CROP_CENTER, CropCenterParams, CropParams, crop_offsets
+from netc.ops.detection.priors import PRIOR_BOX
+from netc.ops.detection.proposal import PROPOSAL
 from netc.ops.elementwise import EltwiseParams
+from netc.ops.forks.permutation import (
+    PERMUTE,
+    REORG,
+    SHUFFLE_CHANNEL,
+    PermuteParams,
+    ReorgParams,
+    ShuffleChannelParams,
+    permutation,
+)
+from netc.ops.forks.sequence import CONTINUATION_INDICATOR, REVERSE
 from netc.ops.gradients.define import (
     NOTHING,
     Build,
@@ -26,17 +38,6 @@ from netc.ops.gradients.define import (
 )
 from netc.ops.inputs import PARAMETER, ParameterParams
 from netc.ops.joining import CONCAT, SLICE, SPLIT, ConcatParams, SliceParams
-from netc.ops.permutation import (
-    PERMUTE,
-    REORG,
-    SHUFFLE_CHANNEL,
-    PermuteParams,
-    ReorgParams,
-    ShuffleChannelParams,
-    permutation,
-)
-from netc.ops.priors import PRIOR_BOX
-from netc.ops.proposal import PROPOSAL
 from netc.ops.reduction import REDUCTION, ReductionParams
 from netc.ops.reshaping import (
     FLATTEN,
@@ -47,7 +48,6 @@ from netc.ops.reshaping import (
     TileParams,
 )
 from netc.ops.selection import BATCH_REINDEX, FILTER
-from netc.ops.sequence import CONTINUATION_INDICATOR, REVERSE
 
 Tops = Sequence[str | None]
 

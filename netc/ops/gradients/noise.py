@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
+from netc.ops.forks.noise import NOISE, RANDOM_NOISE, NoiseParams, RandomNoiseParams
 from netc.ops.gradients.define import NOTHING, Gradient, Saved, gradients, of
-from netc.ops.noise import NOISE, RANDOM_NOISE, NoiseParams, RandomNoiseParams
 
 
 def _noise(params: object, saved: Saved, tops: Arrays, index: int) -> AnyArray:

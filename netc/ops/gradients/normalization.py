@@ -13,11 +13,17 @@ from netc.ir.types import dims
 from netc.ops.array import AnyArray, Arrays, namespace
 from netc.ops.axes import aligned, axis_in, per_channel
 from netc.ops.batch_norm import BATCH_NORM, BatchNormParams, stored_statistics
-from netc.ops.fork_batch_norm import BATCHWISE_EPS, BN, BatchwiseBNParams, BNParams, RunningBNParams
-from netc.ops.fork_normalization import NORMALIZE, NormalizeParams
+from netc.ops.forks.batch_norm import (
+    BATCHWISE_EPS,
+    BN,
+    BatchwiseBNParams,
+    BNParams,
+    RunningBNParams,
+)
+from netc.ops.forks.layer_norm import LAYER_NORM, LayerNormParams
+from netc.ops.forks.normalize import NORMALIZE, NormalizeParams
 from netc.ops.gradients.define import INPUT, NOTHING, OUTPUT, Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.pooling import spread
-from netc.ops.layer_norm import LAYER_NORM, LayerNormParams
 from netc.ops.lrn import LRN, LRNParams, lrn_axes, lrn_scale
 from netc.ops.normalization import (
     MVN,

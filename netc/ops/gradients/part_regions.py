@@ -9,15 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays, quietly
-from netc.ops.deformable_regions import (
+from netc.ops.detection.deformable_regions import (
     DEFORMABLE_PSROI,
     DeformablePartParams,
     MovedBins,
     by_class,
     moved_bins,
 )
+from netc.ops.detection.part_regions import PSROI_ALIGN, PartParams, aligned_lines, by_bin, image_of
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.part_regions import PSROI_ALIGN, PartParams, aligned_lines, by_bin, image_of
 
 
 @quietly

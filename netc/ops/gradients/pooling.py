@@ -14,13 +14,13 @@ import numpy as np
 
 from netc.ir.types import Shape, count
 from netc.ops.array import AnyArray, Arrays, namespace
+from netc.ops.forks.lp_pooling import LP_POOLING, LpPoolingParams
+from netc.ops.forks.sum_pooling import SUM_POOLING
 from netc.ops.gradients.define import INPUT, NOTHING, Gradient, Reads, Saved, gradients, of
-from netc.ops.lp_pooling import LP_POOLING, LpPoolingParams
 from netc.ops.pooling import POOLING, PoolingParams, pooling_axes
 from netc.ops.pooling_values import areas, drawn_and_where, largest_and_where, summed
 from netc.ops.random import uniform
 from netc.ops.spp import SPP, SPPParams, pyramid
-from netc.ops.sum_pooling import SUM_POOLING
 from netc.ops.window import Axis, last_axes, taps
 
 

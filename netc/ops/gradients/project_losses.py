@@ -6,9 +6,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.gradients.loss import scaled
-from netc.ops.project_losses import (
+from netc.ops.forks.project_losses import (
     CROSS_ENTROPY_LOSS,
     EUCLIDEAN_HEATMAP,
     GRAPH_LINKAGE,
@@ -18,6 +16,8 @@ from netc.ops.project_losses import (
     counted_rows,
     linkage,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.loss import scaled
 
 _BOTH = Reads(inputs=(0, 1))
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
+from netc.ops.forks.rank_loss import RANK_HARD_LOSS, RankParams, ranked
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.rank_loss import RANK_HARD_LOSS, RankParams, ranked
 
 
 @np.errstate(all="ignore")

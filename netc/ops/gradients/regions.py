@@ -11,9 +11,8 @@ from itertools import product
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.region_bins import Bins
-from netc.ops.regions import (
+from netc.ops.detection.region_bins import Bins
+from netc.ops.detection.regions import (
     PSROI_POOLING,
     ROI_POOLING,
     PSROIPoolingParams,
@@ -21,7 +20,8 @@ from netc.ops.regions import (
     psroi_bins,
     roi_bins,
 )
-from netc.ops.window_pooling import WINDOW_POOLING, WindowPoolingParams, window_bins
+from netc.ops.detection.window_pooling import WINDOW_POOLING, WindowPoolingParams, window_bins
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 
 _LOWEST = np.finfo(np.float32).min
 

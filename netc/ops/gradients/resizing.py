@@ -6,10 +6,10 @@ import numpy as np
 
 from netc.ir.types import count
 from netc.ops.array import AnyArray, Arrays, namespace
+from netc.ops.forks.resizing import INTERP, InterpParams, neighbours
+from netc.ops.forks.sized_upsampling import UPSAMPLE_SIZED, SizedUpsampleParams, nearest
+from netc.ops.forks.upsampling import UPSAMPLE, UpsampleParams
 from netc.ops.gradients.define import NOTHING, Gradient, Reads, Saved, gradients, of
-from netc.ops.resizing import INTERP, InterpParams, neighbours
-from netc.ops.sized_upsampling import UPSAMPLE_SIZED, SizedUpsampleParams, nearest
-from netc.ops.upsampling import UPSAMPLE, UpsampleParams
 
 
 def _interp(params: InterpParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

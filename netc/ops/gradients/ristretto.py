@@ -10,16 +10,16 @@ from dataclasses import replace
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients import convolution, linear
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.linear import InnerProductParams
-from netc.ops.ristretto import (
+from netc.ops.forks.ristretto import (
     CONVOLUTION_RISTRETTO,
     FC_RISTRETTO,
     RistrettoParams,
     cut_bottom,
     cut_weights,
 )
+from netc.ops.gradients import convolution, linear
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.linear import InnerProductParams
 
 _WEIGHT = Reads(weights=(0,))
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.region_alignment import ROI_ALIGNMENT, centre_cells
-from netc.ops.sampled_regions import (
+from netc.ops.detection.region_alignment import ROI_ALIGNMENT, centre_cells
+from netc.ops.detection.sampled_regions import (
     GREATEST,
     MEAN,
     Cell,
@@ -18,6 +17,7 @@ from netc.ops.sampled_regions import (
     mean_cells,
     weighted,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 
 
 def _by_map(cells: Callable[[AnyArray], Iterator[Cell]], saved: Saved, top: AnyArray) -> AnyArray:

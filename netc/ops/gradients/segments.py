@@ -8,14 +8,14 @@ import numpy as np
 
 from netc.ir.graph import Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import INPUT, Build, Gradient, Reads, Saved, gradients, of
-from netc.ops.segments import (
+from netc.ops.forks.segments import (
     BATCH_REDUCTION,
     GATHER,
     SCATTER,
     BatchReductionParams,
     reduced_parts,
 )
+from netc.ops.gradients.define import INPUT, Build, Gradient, Reads, Saved, gradients, of
 
 
 def _batch_reduction(

@@ -9,9 +9,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, gradients, of
-from netc.ops.gradients.loss import scaled
-from netc.ops.small_losses import (
+from netc.ops.forks.small_losses import (
     BALANCED_LOSS,
     K1_LOSS,
     K2_LOSS,
@@ -20,6 +18,8 @@ from netc.ops.small_losses import (
     BinaryCodeParams,
     balanced_slopes,
 )
+from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.loss import scaled
 
 _BOTH = Reads(inputs=(0, 1))
 

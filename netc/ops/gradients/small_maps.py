@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays, namespace
-from netc.ops.gradients.define import INPUT, Gradient, Saved, gradients, of
-from netc.ops.small_maps import (
+from netc.ops.forks.small_maps import (
     GROUP_NORM,
     NORM,
     NORM_EPSILON,
@@ -21,6 +20,7 @@ from netc.ops.small_maps import (
     item_shares,
     spatial_softmax,
 )
+from netc.ops.gradients.define import INPUT, Gradient, Saved, gradients, of
 
 
 def _spatial(params: SpatialSoftmaxParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

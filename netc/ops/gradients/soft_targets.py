@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays
+from netc.ops.forks.soft_targets import SOFT_TARGETS, SoftTargetParams, predictions
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 from netc.ops.gradients.loss import scaled
 from netc.ops.normalization import softmax
-from netc.ops.soft_targets import SOFT_TARGETS, SoftTargetParams, predictions
 
 
 def _slopes(params: SoftTargetParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays, namespace, quietly
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.gradients.loss import scaled
-from netc.ops.softmax_many_labels import (
+from netc.ops.forks.softmax_many_labels import (
     SOFTMAX_WITH_LOSS_OF_MANY,
     divided_by_items,
     many_labelled,
 )
-from netc.ops.softmax_weights import ThirdBottomParams
+from netc.ops.forks.softmax_weights import ThirdBottomParams
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.loss import scaled
 
 
 @quietly

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays, namespace, quietly
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.gradients.loss import scaled
-from netc.ops.softmax_weights import (
+from netc.ops.forks.softmax_weights import (
     SOFTMAX_WITH_OVERLAP_LOSS,
     SOFTMAX_WITH_WEIGHTED_LOSS,
     Labelled,
@@ -15,6 +13,8 @@ from netc.ops.softmax_weights import (
     labelled,
     weights_of,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.loss import scaled
 
 
 def _hot(found: Labelled) -> AnyArray:

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, alias, gradients, of
-from netc.ops.gradients.loss import scaled
-from netc.ops.spatial_transformer import (
+from netc.ops.forks.spatial_transformer import (
     SPATIAL_TRANSFORMER,
     TransformerParams,
     corners,
@@ -17,7 +15,7 @@ from netc.ops.spatial_transformer import (
     grid,
     sampled,
 )
-from netc.ops.transformer_parts import (
+from netc.ops.forks.transformer_parts import (
     LOC_LOSS,
     POWER_FILE,
     ST_LOSS,
@@ -26,6 +24,8 @@ from netc.ops.transformer_parts import (
     beyond,
     map_places,
 )
+from netc.ops.gradients.define import INPUT, Gradient, Reads, Saved, alias, gradients, of
+from netc.ops.gradients.loss import scaled
 
 
 def _transform(params: TransformerParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

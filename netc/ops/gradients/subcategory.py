@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import INPUT, Gradient, Saved, every_bottom, gradients, of
-from netc.ops.region_generating import ROI_GENERATING
-from netc.ops.subcategory import (
+from netc.ops.detection.region_generating import ROI_GENERATING
+from netc.ops.detection.subcategory import (
     FEATURE_EXTRAPOLATING,
     HEATMAP_GENERATING,
     ExtrapolationParams,
     greatest_class,
     stretched,
 )
+from netc.ops.gradients.define import INPUT, Gradient, Saved, every_bottom, gradients, of
 
 
 def _extrapolate(params: ExtrapolationParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

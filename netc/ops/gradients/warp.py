@@ -6,8 +6,7 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.warp import (
+from netc.ops.forks.warp import (
     TILING,
     WARP,
     Neighbours,
@@ -15,6 +14,7 @@ from netc.ops.warp import (
     at_places,
     neighbours,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
 
 
 def _warp(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:

@@ -6,8 +6,8 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
+from netc.ops.forks.wasserstein import WASSERSTEIN_LOSS, WassersteinParams, scalings
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.wasserstein import WASSERSTEIN_LOSS, WassersteinParams, scalings
 
 
 @np.errstate(all="ignore")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays, namespace, quietly
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.gradients.loss import scaled
-from netc.ops.weak_supervision import (
+from netc.ops.detection.weak_supervision import (
     GLOBAL_SUM_POOLING,
     MULTICLASS_CROSS_ENTROPY,
     WEIGHTED_SOFTMAX,
@@ -13,6 +11,8 @@ from netc.ops.weak_supervision import (
     clipped,
     weighted_labels,
 )
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.loss import scaled
 
 
 def _sum(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:

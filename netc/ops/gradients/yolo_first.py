@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays
+from netc.ops.detection.yolo_first import FIRST_YOLO_LOSS, FirstYoloParams, yolo_cells
 from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
-from netc.ops.yolo_first import FIRST_YOLO_LOSS, FirstYoloParams, yolo_cells
 
 
 def _loss(params: FirstYoloParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:

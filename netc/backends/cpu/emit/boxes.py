@@ -9,9 +9,9 @@ from netc.backends.shared.layout import is_in_c_order
 from netc.backends.shared.views import View
 from netc.ir.graph import Node
 from netc.ir.types import Shape
-from netc.ops.detection import DetectionOutputParams
-from netc.ops.proposal import ProposalParams
-from netc.ops.proposal_layers import proposal_of
+from netc.ops.detection.detection_output import DetectionOutputParams
+from netc.ops.detection.proposal import ProposalParams
+from netc.ops.detection.proposal_layers import proposal_of
 from netc.ops.python import PythonParams
 
 

@@ -28,7 +28,7 @@ from netc.backends.shared.views import Place, View
 from netc.ir.graph import Node
 from netc.ops.axes import axis_in
 from netc.ops.batch_norm import BatchNormParams
-from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams, RunningBNParams
+from netc.ops.forks.batch_norm import BATCHWISE_EPS, BatchwiseBNParams, RunningBNParams
 from netc.ops.gradient import GradientParams
 from netc.ops.scale_bias import OperandParams
 from netc.ops.update import RunningParams

@@ -18,8 +18,8 @@ from netc.ir.types import Shape, count
 from netc.ops.axes import axis_in
 from netc.ops.catalog import CATALOG
 from netc.ops.cropping import CropCenterParams, CropParams, crop_offsets
+from netc.ops.forks.permutation import PermuteParams, ShuffleChannelParams, permutation
 from netc.ops.joining import ConcatParams, SliceParams
-from netc.ops.permutation import PermuteParams, ShuffleChannelParams, permutation
 from netc.ops.reshaping import TileParams
 
 

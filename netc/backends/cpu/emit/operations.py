@@ -44,7 +44,7 @@ from netc.ops.array import AnyArray
 from netc.ops.axes import aligned, axis_in
 from netc.ops.batch_norm import BatchNormParams, stored_statistics
 from netc.ops.elementwise import EltwiseParams
-from netc.ops.fork_batch_norm import BatchwiseBNParams, RunningBNParams
+from netc.ops.forks.batch_norm import BatchwiseBNParams, RunningBNParams
 from netc.ops.fused import BoundStage
 from netc.ops.numbers import all_finite
 from netc.ops.rectifiers import ReLU6Params

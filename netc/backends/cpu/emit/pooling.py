@@ -16,7 +16,7 @@ from netc.backends.shared.geometry import Geometry, pixel_window
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
 from netc.ir.types import Shape
-from netc.ops.lp_pooling import LpPoolingParams
+from netc.ops.forks.lp_pooling import LpPoolingParams
 from netc.ops.pooling import PoolingParams, pooling_axes
 from netc.ops.spp import SPPParams, pyramid
 

@@ -11,7 +11,7 @@ from netc.backends.shared.layout import pixel_shape
 from netc.backends.shared.views import View, dense
 from netc.ir.graph import Node
 from netc.ir.types import Shape
-from netc.ops.regions import PSROIPoolingParams, ROIPoolingParams
+from netc.ops.detection.regions import PSROIPoolingParams, ROIPoolingParams
 
 
 def emit_roi_pooling(context: EmitContext, node: Node) -> Sweeps | None:

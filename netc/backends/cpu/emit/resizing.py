@@ -12,8 +12,8 @@ from netc.backends.cpu.steps.moving import Strided, move_step, pixels
 from netc.backends.cpu.steps.resizing import bilinear_step, repeat_steps, unpool_step
 from netc.backends.shared.views import View, moved
 from netc.ir.graph import Array, Node
-from netc.ops.resizing import InterpParams, neighbours
-from netc.ops.upsampling import UpsampleParams
+from netc.ops.forks.resizing import InterpParams, neighbours
+from netc.ops.forks.upsampling import UpsampleParams
 
 
 def emit_interp(context: EmitContext, node: Node) -> Sweeps | None:

@@ -20,8 +20,8 @@ from netc.backends.shared.views import View, dense, moved
 from netc.ir.graph import Graph, Node
 from netc.ir.types import count
 from netc.ops.batch_norm import BatchNormParams
-from netc.ops.fork_batch_norm import BATCHWISE_EPS, BatchwiseBNParams, RunningBNParams
-from netc.ops.fork_normalization import NormalizeParams
+from netc.ops.forks.batch_norm import BATCHWISE_EPS, BatchwiseBNParams, RunningBNParams
+from netc.ops.forks.normalize import NormalizeParams
 from netc.ops.normalization import MVNParams
 from netc.ops.reduction import ArgMaxParams
 

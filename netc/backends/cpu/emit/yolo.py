@@ -7,12 +7,12 @@ from netc.backends.cpu.emit.emission import EmitContext, Sweeps, scratch_of
 from netc.backends.cpu.lowering import sweep_of
 from netc.backends.cpu.steps.yolo import YoloLevel, YoloSteps
 from netc.ir.graph import Node
-from netc.ops.region_output import RegionParams
-from netc.ops.yolo_parts import YoloParams
+from netc.ops.detection.region_output import RegionParams
+from netc.ops.detection.yolo_parts import YoloParams
 
 
 def emit_yolo(context: EmitContext, node: Node) -> Sweeps | None:
-    """Boxes of all maps; see netc.ops.yolo."""
+    """Boxes of all maps; see netc.ops.detection.yolo."""
     params = node.params_as(YoloParams)
     levels = []
     for at, value in enumerate(node.inputs):
@@ -28,7 +28,7 @@ def emit_yolo(context: EmitContext, node: Node) -> Sweeps | None:
 
 
 def emit_region_output(context: EmitContext, node: Node) -> Sweeps | None:
-    """Boxes of one map in the order of its cells; see netc.ops.region_output."""
+    """Boxes of one map in the order of its cells; see netc.ops.detection.region_output."""
     params = node.params_as(RegionParams)
     side = float(params.side)
     level = YoloLevel(context.view(node.inputs[0]), params.anchors, (side, side))

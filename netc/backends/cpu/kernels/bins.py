@@ -1,4 +1,4 @@
-"""Where the bins of regions lie: what ``roi_bins`` and ``psroi_bins`` of netc.ops.regions say.
+"""Where the bins of regions lie: as netc.ops.detection.regions says.
 
 A region's row of the table is floats that are whole numbers, as kernels.regions reads them:
 [image][first rows][last rows + 1][first columns][last columns + 1].

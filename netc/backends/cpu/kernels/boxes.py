@@ -1,7 +1,7 @@
 """What kernels of detection layers share: sorting by score, and suppressing what overlaps.
 
-Both give exactly what ``netc.ops.boxes`` and NumPy's stable sort give: the same float32 operations
-in the same order, ties in the order of indices, and what is no number last.
+Both give exactly what ``netc.ops.detection.boxes`` and NumPy's stable sort give: the same float32
+operations in the same order, ties in the order of indices, and what is no number last.
 """
 
 from __future__ import annotations

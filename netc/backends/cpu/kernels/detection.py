@@ -1,7 +1,7 @@
 """SSD's DetectionOutput: boxes decoded, the best of each class chosen, rows written.
 
-What ``netc.ops.detection`` says in NumPy. Boxes lie [image][prior][class or 1][4]; what is kept
-lies [image][class][count, indices of priors], as int64.
+What ``netc.ops.detection.detection_output`` says in NumPy. Boxes lie
+[image][prior][class or 1][4]; what is kept lies [image][class][count, indices of priors], as int64.
 """
 
 from __future__ import annotations

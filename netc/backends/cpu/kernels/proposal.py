@@ -1,4 +1,4 @@
-"""Region proposals: anchors moved, sorted and suppressed. What ``netc.ops.proposal`` says.
+"""Region proposals: anchors moved, sorted and suppressed, as netc.ops.detection.proposal says.
 
 Boxes lie [image][cell][kind of anchor][4]; what is kept lies [image][count, indices], as int64.
 Scores and changes lie as pixels with channels innermost: a cell's kinds are neighbours.

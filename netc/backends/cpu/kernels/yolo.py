@@ -1,8 +1,8 @@
 """Detection outputs of YOLOv2 and YOLOv3: boxes of maps, sorted and thinned out, as rows.
 
-What ``netc.ops.yolo`` and ``netc.ops.region_output`` say in NumPy, in their order and with their
-float32 operations. A box that is sure enough is a row of class, score, centre and size; the int64
-at ``count`` is how many there are so far.
+What ``yolo`` and ``region_output`` of netc.ops.detection say in NumPy, in their order and with
+their float32 operations. A box that is sure enough is a row of class, score, centre and size; the
+int64 at ``count`` is how many there are so far.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from netc.backends.cpu.box_args import (
 from netc.backends.cpu.machine import Machine
 from netc.backends.cpu.program import Step
 from netc.backends.shared.views import Place, View, moved
-from netc.ops.anchors import placed_anchors
-from netc.ops.detection import DetectionOutputParams
-from netc.ops.proposal import ProposalParams
+from netc.ops.detection.anchors import placed_anchors
+from netc.ops.detection.detection_output import DetectionOutputParams
+from netc.ops.detection.proposal import ProposalParams
 
 _INT = 2  # floats of an int64
 _COUNTS = 8 * 4 * 256  # bytes of the counts of a key's digits

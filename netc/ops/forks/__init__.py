@@ -1,0 +1,1 @@
+"""Layers that forks of Caffe added, but for those of detectors."""
