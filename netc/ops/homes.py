@@ -147,7 +147,7 @@ OPS: Mapping[str, str] = {
         "ManhattanLoss K1_EuclideanLoss K2_EuclideanLoss SigmoidCrossEntropyBalanceLoss"
     ),
     "forks.small_maps": "SpatialSoftmax GroupNorm Norm Normalization Transformation",
-    "forks.tent": "Resize Remap",
+    "forks.appearance_flow": "Resize Remap",
     "forks.rank_loss": "RankHardLoss",
     "forks.mirrored_points": "AlignDataTransform EuclideanLoss2 EuclideanLoss3 EuclideanLoss4",
 }

@@ -6,7 +6,15 @@ import numpy as np
 
 from netc.ir.graph import Graph, Node
 from netc.ops.array import AnyArray, Arrays
-from netc.ops.forks.tent import REMAP, RESIZE, ResizeParams, along, both_axes, corners, values_at
+from netc.ops.forks.appearance_flow import (
+    REMAP,
+    RESIZE,
+    ResizeParams,
+    along,
+    both_axes,
+    corners,
+    values_at,
+)
 from netc.ops.gradients.define import NOTHING, Gradient, Reads, Saved, gradients, of
 
 
