@@ -24,7 +24,7 @@ TABLES = frozenset({"fractions", "netc.report"})  # of receptive fields, and as 
 WEIGHTS = frozenset({"numpy", "netc.weights"})  # whether a file's name is one of weights
 
 # Families that others are made of.
-PARTS = frozenset({"activation", "bottom_products", "pooling3d"})
+PARTS = frozenset({"activation", "forks.bottom_products", "forks.pooling3d"})
 
 LIST = """
 import sys

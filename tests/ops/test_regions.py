@@ -17,7 +17,7 @@ from netc.ops.detection.proposal_layers import proposal_of
 from netc.ops.detection.regions import PSROI_POOLING, ROI_POOLING
 from netc.ops.python import PYTHON
 from tests.ops.cases import bind_layer, context_of, run_layer
-from tests.ops.test_detection import opencv, plain_overlap
+from tests.ops.test_detection_output import opencv, plain_overlap
 
 f32 = np.float32
 

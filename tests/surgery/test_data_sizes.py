@@ -70,8 +70,9 @@ layer { name: "ip" type: "InnerProduct" bottom: "lstm" top: "ip"
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
 """
     told = help_of(text)
-    assert told.startswith("for example: --input-shape x=1,")
-    assert told.count("--input-shape") == 2 and " --input-shape cont=1," in told
+    # The batch of a data layer of sequences is its steps.
+    assert told.startswith("for example: --input-shape x=8,2,")
+    assert told.count("--input-shape") == 2 and " --input-shape cont=8,2" in told
 
 
 def test_the_example_is_one_that_the_layers_take() -> None:

@@ -89,9 +89,13 @@ def test_whoever_draws_says_so() -> None:
     """One that draws has a fixed number of inputs: the key is the one behind them.
 
     A Python layer has as many as the built-in layer that stands for it, and the params of an
-    EntropyLoss and of FlowNet's augmentation have the number of their bottoms.
+    EntropyLoss, of FlowNet's augmentation and of Ristretto's layers have the number of their
+    bottoms.
     """
-    counted = {"EntropyLoss", "DataAugmentation", "GenerateAugmentationParameters", "LpqLoss"}
+    counted = {
+        "EntropyLoss", "DataAugmentation", "GenerateAugmentationParameters", "LpqLoss",
+        "ConvolutionRistretto", "FcRistretto",
+    }  # fmt: skip
     for name, op in CATALOG.items():
         least, most = op.arity.bottoms
         fixed = least == most or op is PYTHON or name in counted

@@ -170,6 +170,66 @@ LAYER = {
         ["2 3 5 4"],
         'denseblock_param { numTransition: 2 growthRate: 3 Filter_Filler { type: "xavier" } }',
     ),
+    "accuracy of regression": ("AccuracyRegression", ["3 4", "3 4"], ""),
+    "convolution, cut": (
+        "ConvolutionRistretto",
+        ["2 3 5 5"],
+        'convolution_param { num_output: 2 kernel_size: 2 weight_filler { type: "xavier" } } '
+        "quantization_param { bw_layer_in: 8 fl_layer_in: 4 bw_params: 6 fl_params: 5 "
+        "bw_layer_out: 7 fl_layer_out: 2 }",
+    ),
+    "inner product, cut": (
+        "FcRistretto",
+        ["2 3 3 3"],
+        'inner_product_param { num_output: 2 weight_filler { type: "xavier" } } '
+        "quantization_param { bw_layer_in: 8 fl_layer_in: 4 bw_params: 6 fl_params: 5 "
+        "bw_layer_out: 7 fl_layer_out: 2 }",
+    ),
+    "entropy of chances": ("CrossEntropyLoss", ["3 4", "3 4"], ""),
+    "heatmaps": ("EuclideanLossHeatmap", ["2 3 4 4", "2 3 4 4"], ""),
+    "flagged items": ("EuclideanLossWithIgnore", ["3 4", "3 5"], ""),
+    "group norm": ("GroupNorm", ["2 4 3 5"], "group_norm_param { group_num: 2 eps: 0.01 }"),
+    "hotspot": (
+        "Hotspot",
+        ["2 6"],
+        "hotspot_param { gaussian_std: 2 data_height: 5 data_width: 7 "
+        "output_height: 5 output_width: 7 }",
+    ),
+    "codes away from a half": ("K1_EuclideanLoss", ["3 4", "3 4"], ""),
+    "codes near a half": ("K2_EuclideanLoss", ["3 4", "3 4"], ""),
+    "rescale, label": (
+        "LabelSpecificRescale",
+        ["5 4", "5"],
+        "label_specific_rescale_param { positive_weight: 2 }",
+    ),
+    "regression of MTCNN": ("MTCNNEuclideanLoss", ["3 4", "3 4"], ""),
+    "manhattan": ("ManhattanLoss", ["3 4", "3 4"], ""),
+    "noise": ("Noise", ["2 3 4 5"], ""),
+    "norm": ("Norm", ["2 3 4 5"], ""),
+    "normalization": ("Normalization", ["2 3 4 5"], ""),
+    "random noise": ("RandomNoise", ["2 3 4 5"], ""),
+    "resize": ("Resize", ["2 3 4 5"], "resize_param { height: 3 width: 7 }"),
+    "saliency pooling": (
+        "SaliencyPooling",
+        ["2 3 7 7", "2 3 7 7"],
+        "pooling_param { kernel_size: 3 stride: 2 }",
+    ),
+    "balanced cross entropy": ("SigmoidCrossEntropyBalanceLoss", ["3 4", "3 4"], ""),
+    "softmax of places": (
+        "SpatialSoftmax",
+        ["2 3 4 5"],
+        "spatial_softmax_param { temperature: 2 }",
+    ),
+    "sum pooling": (
+        "SumPooling",
+        ["2 3 6 7"],
+        "sum_pooling_param { pool: SUM kernel_size: 3 stride: 2 }",
+    ),
+    "transformation": (
+        "Transformation",
+        ["2 3 4 5"],
+        "transform_param { scale: 2 mean_value: 1 mean_value: 2 mean_value: 3 }",
+    ),
     "stochastic pooling": (
         "Pooling",
         ["1 3 7 7"],
@@ -207,6 +267,7 @@ def feeds_of(name: str, graph: Graph) -> dict[str, Any]:
     return feeds
 
 
+@pytest.mark.filterwarnings("ignore:.*fork-reading")
 @pytest.mark.parametrize("phase", ("TEST", "TRAIN"))
 @pytest.mark.parametrize("name", LAYER)
 def test_layers(name: str, phase: str) -> None:
