@@ -94,7 +94,7 @@ def write_plot(path: Path, runs: Runs) -> None:
     panels = [panel for panel in _PANELS if any(curve.panel == panel for curve in drawn)]
     kind = path.suffix[1:].lower()
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()
+        matplotlib.style.use("default")  # rcdefaults imports a module that 3.11 deprecates
         matplotlib.rcParams.update({"svg.hashsalt": "netc", "svg.fonttype": "none"})
         figure = _figure(drawn, panels)
         with replacing(path) as temporary:
@@ -133,6 +133,7 @@ def _matplotlib() -> ModuleType:
             os.chdir(os.path.dirname(sys.executable) or os.sep)
         import matplotlib
         import matplotlib.figure
+        import matplotlib.style
     except ImportError:
         message = "pictures of runs need the package `matplotlib`, which is not installed"
         help = ("pip install 'netc[plot]'",)
