@@ -30,7 +30,7 @@ from netc.ops.define import (
 from netc.ops.detection.anchor_targets import AnchorRules, anchor_targets
 from netc.ops.detection.anchors import moved_boxes, placed_anchors
 from netc.ops.detection.boxes import nms_keep
-from netc.ops.detection.proposal import ProposalParams
+from netc.ops.detection.proposal import ProposalParams, stride_contents
 from netc.ops.detection.rcnn_layers import Sampling, sampled_targets
 from netc.ops.fields import reject_unknown_fields
 from netc.ops.numbers import number
@@ -187,8 +187,7 @@ def _propose(params: FrcnnLayerParams, inputs: Arrays, weights: Arrays) -> tuple
 def _proposal_contents(
     params: FrcnnLayerParams, inputs: Sequence[Shape]
 ) -> Sequence[Contents | None]:
-    height, width = (size * params.stride for size in inputs[0][2:])
-    return None, None, ImageSizes(height, width)
+    return stride_contents(params.stride, inputs)
 
 
 # FrcnnAnchorTarget

@@ -180,7 +180,12 @@ def chosen(
 
 def proposal_contents(params: ProposalParams, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
     """Contents rule: the third bottom has the height and width of the net's input."""
-    height, width = (size * params.stride for size in inputs[0][2:])
+    return stride_contents(params.stride, inputs)
+
+
+def stride_contents(stride: int, inputs: Sequence[Shape]) -> Sequence[Contents | None]:
+    """The same by the stride of the maps in the net's input."""
+    height, width = (size * stride for size in inputs[0][2:])
     return None, None, ImageSizes(height, width)
 
 

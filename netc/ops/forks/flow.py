@@ -17,6 +17,7 @@ from netc.numeric import np
 from netc.ops.array import AnyArray, Arrays
 from netc.ops.cost import per_output
 from netc.ops.define import Arity, LayerContext, OpDef, ShapeError, copies, full_extent
+from netc.ops.detection.region_bins import rounded
 from netc.ops.fields import bad_value, fork_field, reject_unknown_fields
 from netc.ops.numbers import number, one_of, required_number
 from netc.schema.message import Message
@@ -254,7 +255,7 @@ def _resample(params: ResampleParams, inputs: Arrays, weights: Arrays) -> tuple[
     ]
     if params.kind == "NEAREST":
         rows, columns = (
-            _half_away(place).clip(0, size - 1).astype(np.int64)
+            rounded(place).clip(0, size - 1).astype(np.int64)
             for place, size in zip(at, x.shape[2:], strict=True)
         )
         return (np.ascontiguousarray(x[:, :, rows[:, None], columns]),)
@@ -266,16 +267,12 @@ def _resample(params: ResampleParams, inputs: Arrays, weights: Arrays) -> tuple[
     return (np.einsum("ih,nchw,jw->ncij", down, x, across).astype(np.float32),)
 
 
-def _half_away(values: AnyArray) -> AnyArray:
-    return np.copysign(np.floor(np.abs(values) + np.float32(0.5)), values)
-
-
 def _filter(kind: str, at: AnyArray, size: int, factor: np.float32, wider: bool) -> AnyArray:
     """Each output's share of each of the ``size`` inputs of an axis, summing to 1."""
     scale = 1 / factor if wider else np.float32(1)
     reach = 2 if factor < 1 else math.ceil((4 if kind == "CUBIC" else 2) / scale)
     place = np.arange(size, dtype=np.float32)
-    near = np.abs(place - _half_away(at)[:, None]) <= reach
+    near = np.abs(place - rounded(at)[:, None]) <= reach
     distance = np.abs(scale * (at[:, None] - place))
     share = np.where(near, _cubic(distance) if kind == "CUBIC" else np.maximum(1 - distance, 0), 0)
     total = share.sum(axis=1, keepdims=True)

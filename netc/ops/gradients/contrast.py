@@ -18,14 +18,10 @@ from netc.ops.forks.contrast import (
     general_distances,
     triplets,
 )
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of, reads_all
 from netc.ops.gradients.loss import scaled
 
 _BOTH = Reads(inputs=(0, 1))
-
-
-def _reads_all(params: TripletParams, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
 
 
 def _triplet(params: TripletParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -71,7 +67,7 @@ def _xcov(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
 
 
 GRADIENTS = gradients(
-    of(TRIPLET_LOSS, Gradient(_triplet, _reads_all, ignored=_weights, host=True)),
+    of(TRIPLET_LOSS, Gradient(_triplet, reads_all, ignored=_weights, host=True)),
     of(
         GENERAL_CONTRASTIVE,
         Gradient(_general, _BOTH, stops=(1,), tops=(0,), inexact=_general_inexact, host=True),

@@ -43,6 +43,12 @@ NOTHING = Reads()
 INPUT = Reads(inputs=(0,))
 OUTPUT = Reads(outputs=(0,))
 
+
+def reads_all(params: object, index: int, bottoms: int) -> Reads:
+    """The rule of a gradient that reads every bottom."""
+    return Reads(inputs=tuple(range(bottoms)))
+
+
 P_contra = TypeVar("P_contra", contravariant=True)
 
 # (the layer's params, saved, each top's gradient or None where none arrives, index) -> the gradient

@@ -40,7 +40,7 @@ from netc.ops.detection.smooth_l1 import (
     SmoothL1Params,
     ohem_divisor,
 )
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Saved, gradients, of, reads_all
 from netc.ops.gradients.loss import by_label, scaled
 from netc.ops.labels import divisor
 from netc.ops.normalization import softmax
@@ -84,10 +84,6 @@ def _smooth_l1_ohem(params: SmoothL1OHEMParams, saved: Saved, tops: Arrays, inde
     own = saved.inputs[index]
     slope = _differences(saved, params.sigma) * (1 if index == 0 else -1)
     return scaled(slope, tops[0], own.dtype.type(ohem_divisor(params, saved.shapes[0])), own)
-
-
-def _reads_all(params: object, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
 
 
 def _weights(params: SmoothL1OHEMParams | SmoothL1Params, bottoms: int) -> Sequence[int]:
@@ -183,19 +179,19 @@ def _row_slopes(params: MultiBoxParams, scores: AnyArray, targets: AnyArray) -> 
     return slopes
 
 
-_SMOOTH_L1_OHEM = Gradient(_smooth_l1_ohem, _reads_all, ignored=_weights, tops=(0,))
-_MULTIBOX = Gradient(_multibox, _reads_all, stops=(2, 3), inexact=_multibox_inexact, host=True)
+_SMOOTH_L1_OHEM = Gradient(_smooth_l1_ohem, reads_all, ignored=_weights, tops=(0,))
+_MULTIBOX = Gradient(_multibox, reads_all, stops=(2, 3), inexact=_multibox_inexact, host=True)
 
 GRADIENTS = gradients(
     of(
         SMOOTH_L1_LOSS,
-        Gradient(_smooth_l1, _reads_all, ignored=_weights, inexact=_smooth_l1_inexact),
+        Gradient(_smooth_l1, reads_all, ignored=_weights, inexact=_smooth_l1_inexact),
     ),
     of(SMOOTH_L1_LOSS_OHEM, _SMOOTH_L1_OHEM),
     of(SMOOTH_L1_LOSS_EACH, _SMOOTH_L1_OHEM),
     of(
         SOFTMAX_OHEM,
-        Gradient(_softmax_ohem, _reads_all, stops=(1,), tops=(0,), inexact=_softmax_ohem_inexact),
+        Gradient(_softmax_ohem, reads_all, stops=(1,), tops=(0,), inexact=_softmax_ohem_inexact),
     ),
     of(MULTIBOX_LOSS, _MULTIBOX),
     of(MULTIBOX_FOCAL_LOSS, _MULTIBOX),

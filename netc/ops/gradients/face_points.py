@@ -14,7 +14,7 @@ from netc.ops.forks.face_points import (
     patches,
     weighted_changes,
 )
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of, reads_all
 from netc.ops.gradients.loss import scaled
 
 
@@ -27,10 +27,6 @@ def _patches(params: PatchParams, saved: Saved, tops: Arrays, index: int) -> Any
         if seen[0].stop > seen[0].start:
             grads[image][:, seen[0], seen[1]] += first
     return grads
-
-
-def _reads_all(params: LandmarkLossParams, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
 
 
 def _loss(params: LandmarkLossParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -58,6 +54,6 @@ GRADIENTS = gradients(
     ),
     of(
         WEIGHT_EUCLIDEAN_LOSS,
-        Gradient(_loss, _reads_all, ignored=(2,), inexact=_loss_inexact, host=True),
+        Gradient(_loss, reads_all, ignored=(2,), inexact=_loss_inexact, host=True),
     ),
 )

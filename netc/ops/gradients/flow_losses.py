@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netc.ops.array import AnyArray, Arrays, quietly
 from netc.ops.forks.flow_losses import LPQ_LOSS, LpqParams, lpq_slopes
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Saved, gradients, of, reads_all
 from netc.ops.gradients.loss import scaled
 
 
@@ -14,8 +14,4 @@ def _lpq(params: LpqParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
     return scaled(slope if index == 0 else -slope, tops[0], by, saved.inputs[index])
 
 
-def _reads(params: LpqParams, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
-
-
-GRADIENTS = gradients(of(LPQ_LOSS, Gradient(_lpq, _reads)))
+GRADIENTS = gradients(of(LPQ_LOSS, Gradient(_lpq, reads_all)))

@@ -19,16 +19,12 @@ from netc.ops.detection.yolo_segmentation import YOLO_SEG, YoloSegParams, seg_ch
 from netc.ops.forks.accuracy import LABEL_SPECIFIC_ADD
 from netc.ops.forks.ctc_loss import CTC_LOSS, CtcParams, ctc_path
 from netc.ops.forks.lstm import CENTER_LOSS, CenterLossParams
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of, reads_all
 from netc.ops.gradients.loss import scaled
 from netc.ops.labels import class_labels
 from netc.ops.normalization import softmax
 
 _BOTH = Reads(inputs=(0, 1))
-
-
-def _reads_all(params: GridLossParams, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
 
 
 def _differences(params: CenterLossParams, saved: Saved) -> tuple[AnyArray, AnyArray]:
@@ -140,10 +136,6 @@ def _seg_inexact(graph: Graph, node: Node) -> str:
     return "YoloSeg tells a sum of squares, and learns by differences"
 
 
-def _all_of(params: object, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
-
-
 def _behind_first(params: object, bottoms: int) -> Sequence[int]:
     return range(1, bottoms)
 
@@ -173,7 +165,7 @@ def _grid_inexact(graph: Graph, node: Node) -> str:
     return "both numbers of the top count in the loss, and the first alone in the gradient"
 
 
-_GRID = Gradient(_grid, _reads_all, stops=_last, inexact=_grid_inexact, host=True)
+_GRID = Gradient(_grid, reads_all, stops=_last, inexact=_grid_inexact, host=True)
 
 GRADIENTS = gradients(
     of(
@@ -189,7 +181,8 @@ GRADIENTS = gradients(
     ),
     of(REGION_LOSS, Gradient(_region, _BOTH, stops=(1,), inexact=_region_inexact, host=True)),
     of(
-        YOLO_SEG, Gradient(_yolo_seg, _all_of, stops=_behind_first, inexact=_seg_inexact, host=True)
+        YOLO_SEG,
+        Gradient(_yolo_seg, reads_all, stops=_behind_first, inexact=_seg_inexact, host=True),
     ),
     of(YOLOV3, Gradient(_yolov3, _BOTH, stops=(1,), inexact=_yolov3_inexact, host=True)),
     of(GROUP_LOSS, _GRID),

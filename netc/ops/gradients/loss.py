@@ -21,7 +21,7 @@ from netc.ops.cross_entropy import (
     SoftmaxLossParams,
     split_at,
 )
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of, reads_all
 from netc.ops.infogain_loss import INFOGAIN_LOSS, InfogainLossParams, infogain_matrix
 from netc.ops.labels import class_labels, divisor, label_weights
 from netc.ops.loss import EUCLIDEAN_LOSS, HINGE_LOSS, LOG_THRESHOLD, HingeLossParams, hinge_margins
@@ -109,10 +109,6 @@ def _contrastive(params: ContrastiveLossParams, saved: Saved, tops: Arrays, inde
     return scaled(factor * difference * (1 if index == 0 else -1), tops[0], _number(own), own)
 
 
-def _reads_all(params: ContrastiveLossParams, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
-
-
 def _stops_labels(params: ContrastiveLossParams, bottoms: int) -> Sequence[int]:
     return range(2, bottoms)
 
@@ -142,10 +138,6 @@ def _infogain_inexact(graph: Graph, node: Node) -> str | None:
     if params.axis % axes == params.softmax_axis % axes:
         return None
     return "Caffe takes both axes for one"
-
-
-def _reads_infogain(params: InfogainLossParams, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
 
 
 def _multinomial(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -179,11 +171,11 @@ GRADIENTS = gradients(
     of(HINGE_LOSS, Gradient(_hinge, _BOTH, stops=(1,))),
     of(
         CONTRASTIVE_LOSS,
-        Gradient(_contrastive, _reads_all, stops=_stops_labels, inexact=_contrastive_inexact),
+        Gradient(_contrastive, reads_all, stops=_stops_labels, inexact=_contrastive_inexact),
     ),
     of(
         INFOGAIN_LOSS,
-        Gradient(_infogain, _reads_infogain, stops=(1, 2), tops=(0,), inexact=_infogain_inexact),
+        Gradient(_infogain, reads_all, stops=(1, 2), tops=(0,), inexact=_infogain_inexact),
     ),
     of(MULTINOMIAL_LOGISTIC_LOSS, Gradient(_multinomial, _BOTH, stops=(1,))),
     of(SIGMOID_CROSS_ENTROPY_LOSS, Gradient(_sigmoid_loss, _BOTH, stops=(1,))),

@@ -13,12 +13,8 @@ from netc.ops.forks.metric_losses import (
     l1_slopes,
     lifted_slopes,
 )
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of, reads_all
 from netc.ops.gradients.loss import scaled
-
-
-def _reads_all(params: L1Params, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
 
 
 def _l1(params: L1Params, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -41,7 +37,7 @@ def _weighted(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
 
 
 GRADIENTS = gradients(
-    of(L1_LOSS, Gradient(_l1, _reads_all)),
+    of(L1_LOSS, Gradient(_l1, reads_all)),
     of(LIFTED_STRUCT, Gradient(_lifted, Reads(inputs=(0, 1)), stops=(1,), host=True)),
     of(
         WEIGHTED_CROSS_ENTROPY,

@@ -19,7 +19,7 @@ from netc.ops.forks.mirrored_points import (
     partners_of,
     weighted_difference,
 )
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of, reads_all
 from netc.ops.gradients.loss import scaled
 
 
@@ -51,15 +51,11 @@ def _loss_inexact(graph: Graph, node: Node) -> str:
     return f"{node.op} weights its gradient once, and its loss by the square"
 
 
-def _reads(params: ScaledLossParams, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
-
-
 def _behind_second(params: object, bottoms: int) -> Sequence[int]:
     return range(2, bottoms)
 
 
-_PLAIN = Gradient(_loss, _reads, stops=_behind_second, host=True)
+_PLAIN = Gradient(_loss, reads_all, stops=_behind_second, host=True)
 _WEIGHTED = replace(_PLAIN, inexact=_loss_inexact)
 
 GRADIENTS = gradients(

@@ -17,7 +17,7 @@ from netc.ops.detection.deformable_regions import (
     moved_bins,
 )
 from netc.ops.detection.part_regions import PSROI_ALIGN, PartParams, aligned_lines, by_bin, image_of
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of, reads_all
 
 
 @quietly
@@ -63,11 +63,7 @@ def _move(
             out[:, which, bins.part[i], bins.part[j]] += pull[:, i, j]
 
 
-def _reads_deformed(params: DeformablePartParams, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
-
-
 GRADIENTS = gradients(
     of(PSROI_ALIGN, Gradient(_align, Reads(inputs=(1,)), ignored=(1,), host=True)),
-    of(DEFORMABLE_PSROI, Gradient(_deform, _reads_deformed, ignored=(1,), host=True)),
+    of(DEFORMABLE_PSROI, Gradient(_deform, reads_all, ignored=(1,), host=True)),
 )

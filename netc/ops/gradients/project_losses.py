@@ -16,7 +16,7 @@ from netc.ops.forks.project_losses import (
     counted_rows,
     linkage,
 )
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of, reads_all
 from netc.ops.gradients.loss import scaled
 
 _BOTH = Reads(inputs=(0, 1))
@@ -41,10 +41,6 @@ def _heatmap(params: None, saved: Saved, tops: Arrays, index: int) -> AnyArray:
 
 def _heatmap_inexact(graph: Graph, node: Node) -> str:
     return "EuclideanLossHeatmap learns by the difference as it is, whatever its weight"
-
-
-def _reads_all(params: MTCNNParams, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
 
 
 def _mtcnn(params: MTCNNParams, saved: Saved, tops: Arrays, index: int) -> AnyArray:
@@ -85,7 +81,7 @@ GRADIENTS = gradients(
         EUCLIDEAN_HEATMAP,
         Gradient(_heatmap, _BOTH, ignored=(2,), inexact=_heatmap_inexact),
     ),
-    of(MTCNN_LOSS, Gradient(_mtcnn, _reads_all, stops=(2,), inexact=_mtcnn_inexact)),
+    of(MTCNN_LOSS, Gradient(_mtcnn, reads_all, stops=(2,), inexact=_mtcnn_inexact)),
     of(
         GRAPH_LINKAGE,
         Gradient(_linkage, _BOTH, stops=(1,), inexact=_linkage_inexact, host=True),

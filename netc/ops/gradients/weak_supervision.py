@@ -11,7 +11,7 @@ from netc.ops.detection.weak_supervision import (
     clipped,
     weighted_labels,
 )
-from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of
+from netc.ops.gradients.define import Gradient, Reads, Saved, gradients, of, reads_all
 from netc.ops.gradients.loss import scaled
 
 
@@ -42,15 +42,11 @@ def _weighted(params: WeightedLossParams, saved: Saved, tops: Arrays, index: int
     return scaled((found.prob - hot) * found.weight, tops[0], found.by, data)
 
 
-def _reads(params: WeightedLossParams, index: int, bottoms: int) -> Reads:
-    return Reads(inputs=tuple(range(bottoms)))
-
-
 GRADIENTS = gradients(
     of(GLOBAL_SUM_POOLING, Gradient(_sum)),
     of(
         MULTICLASS_CROSS_ENTROPY,
         Gradient(_each, Reads(inputs=(0, 1)), stops=(1,), inexact=_each_inexact),
     ),
-    of(WEIGHTED_SOFTMAX, Gradient(_weighted, _reads, stops=(1, 2), tops=(0,))),
+    of(WEIGHTED_SOFTMAX, Gradient(_weighted, reads_all, stops=(1, 2), tops=(0,))),
 )
